@@ -1,0 +1,119 @@
+"""Measure the reference score of tasks: PPO from scratch, one fixed seed, 100 held-out episodes.
+
+    python benchmarks/reference_scores.py 'rlt/CartPoleLong-v0' ...
+    python benchmarks/reference_scores.py --family cartpole
+
+Each family is trained with the hyperparameters of its zoo agent (or the ones below), for the steps
+below. The result is merged into envs/rltransfer_envs/scores.json, where it stays: a reference is a
+frozen constant, so that normalized scores can be compared between versions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rltransfer.agents import Card
+from rltransfer.errors import TransferError
+from rltransfer.pretrain import pretrain
+from rltransfer.registry import tasks
+from rltransfer_envs.scores import PATH, merge
+from rltransfer_zoo.train import AGENTS
+
+MUJOCO = {
+    "n_envs": 8,
+    "n_steps": 256,
+    "batch_size": 128,
+    "normalize_obs": True,
+    "normalize_reward": True,
+}
+# Steps and hyperparameters by family; a name stands for those of a zoo agent.
+FAMILIES: dict[str, tuple[int, str | dict[str, Any]]] = {
+    "cartpole": (150_000, "cartpole"),
+    "pendulum": (200_000, "pendulum"),
+    "acrobot": (300_000, "acrobot"),
+    "mountaincar-continuous": (60_000, "mountaincar-continuous"),
+    "mountaincar": (
+        500_000,
+        {
+            "n_envs": 16,
+            "n_steps": 16,
+            "n_epochs": 4,
+            "gae_lambda": 0.98,
+            "normalize_obs": True,
+            "normalize_reward": True,
+        },
+    ),
+    "frozenlake": (200_000, {"n_envs": 8, "n_steps": 128, "batch_size": 256, "ent_coef": 0.01}),
+    "lunarlander": (500_000, "lunarlander"),
+    "minigrid": (500_000, "doorkey-5x5"),
+    "halfcheetah": (300_000, MUJOCO),
+    "hopper": (300_000, MUJOCO),
+}
+
+
+def settings_of(family: str) -> tuple[int, dict[str, Any]]:
+    """Steps and hyperparameters of a family."""
+    steps, chosen = FAMILIES[family]
+    settings = dict(AGENTS[chosen]) if isinstance(chosen, str) else dict(chosen)
+    return steps, {k: v for k, v in settings.items() if k not in ("task", "steps")}
+
+
+def record(card: Card) -> None:
+    """Merge a reference into the file of scores; several of these programs may run at once."""
+    if card.score is None:
+        raise ValueError(f"{card.name} has no score")
+    entry = {
+        "reference": round(card.score.mean, 4),
+        "reference_ci": [round(card.score.ci_low, 4), round(card.score.ci_high, 4)],
+        "steps": card.steps,
+        "seed": card.seed,
+        "command": card.command,
+        "versions": dict(card.versions),
+        "date": card.created,
+    }
+    lock = os.open(PATH.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        merge({card.task: entry})
+    finally:
+        os.close(lock)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("ids", nargs="*", help="task ids")
+    parser.add_argument("--family", choices=FAMILIES, help="all tasks of one family")
+    parser.add_argument("--again", action="store_true", help="measure those that have one, too")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    chosen = [
+        task
+        for task in tasks().values()
+        if (task.id in args.ids or task.family == args.family)
+        and (args.again or task.reference is None)
+    ]
+    for task in chosen:
+        steps, settings = settings_of(task.family)
+        started = time.monotonic()
+        command = f"python {Path(__file__).parent.name}/reference_scores.py {task.id}"
+        try:
+            agent = pretrain(task.id, steps, seed=args.seed, command=command, **settings)
+        except TransferError as error:
+            print(f"{task.id}: {error}", file=sys.stderr, flush=True)
+            return 1
+        record(agent.card)
+        print(f"{task.id}: {agent.card.score} ({time.monotonic() - started:.0f} s)", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""Transfer pretrained PPO policies to related tasks, and measure what the transfer gained."""
+
+from rltransfer.adapting import adapted
+from rltransfer.agents import Agent, Card, agents, load
+from rltransfer.check import check_task
+from rltransfer.describe import describe
+from rltransfer.errors import (
+    BadArgument,
+    BadCheckpoint,
+    BadEnvironment,
+    MissingExtra,
+    NotWritable,
+    RecipeError,
+    RegistrationConflict,
+    SpaceMismatch,
+    TransferError,
+    UnknownName,
+)
+from rltransfer.evaluate import evaluate
+from rltransfer.experiments import Gain, finetune, measure
+from rltransfer.layers import layer_groups
+from rltransfer.pretrain import as_agent, pretrain
+from rltransfer.recipe import PRESETS as recipes
+from rltransfer.recipe import Recipe
+from rltransfer.registry import Pair, Task, pairs, register_pair, register_task, task, tasks
+from rltransfer.training import TransferMaskablePPO, TransferPPO, TransferRecurrentPPO
+from rltransfer.transfer import adapt
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Agent",
+    "BadArgument",
+    "BadCheckpoint",
+    "BadEnvironment",
+    "Card",
+    "Gain",
+    "MissingExtra",
+    "NotWritable",
+    "Pair",
+    "Recipe",
+    "RecipeError",
+    "RegistrationConflict",
+    "SpaceMismatch",
+    "Task",
+    "TransferError",
+    "TransferMaskablePPO",
+    "TransferPPO",
+    "TransferRecurrentPPO",
+    "UnknownName",
+    "adapt",
+    "adapted",
+    "agents",
+    "as_agent",
+    "check_task",
+    "describe",
+    "evaluate",
+    "finetune",
+    "layer_groups",
+    "load",
+    "measure",
+    "pairs",
+    "pretrain",
+    "recipes",
+    "register_pair",
+    "register_task",
+    "task",
+    "tasks",
+]
+
+import rltransfer_envs as _envs  # registers the built-in tasks and pairs; last, as it imports us

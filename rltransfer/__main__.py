@@ -1,0 +1,8 @@
+"""``python -m rltransfer``."""
+
+import sys
+
+from rltransfer.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

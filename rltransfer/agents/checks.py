@@ -1,0 +1,67 @@
+"""What must hold of every agent, however it was made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from gymnasium import spaces
+
+from rltransfer.agents import classes as named
+from rltransfer.agents import hyperparameters, policies
+from rltransfer.agents.normalization import Normalization, RunningStats
+from rltransfer.errors import BadArgument, BadCheckpoint
+
+if TYPE_CHECKING:
+    from rltransfer.agents.agent import Agent
+
+
+def check(agent: Agent) -> None:
+    """Check an agent.
+
+    Raises:
+        BadArgument: A hyperparameter is out of range, the policy arguments are not JSON data, a
+            weight is NaN or inf, or statistics do not fit the observations.
+        UnknownName: The algorithm or a hyperparameter is unknown.
+    """
+    policies.algorithm_class(agent.algorithm)
+    hyperparameters.check(agent.hyperparameters)
+    _check_arguments(agent.policy_kwargs)
+    if not agent.weights:
+        raise BadArgument(f"agent {agent.card.name!r} has no weights")
+    for part, tensors in (("weight", agent.weights), ("optimizer state", agent.optimizer or {})):
+        for name, tensor in tensors.items():
+            if not torch.isfinite(tensor).all():
+                raise BadArgument(f"{part} {name!r} holds NaN or inf: the training diverged")
+    if agent.normalization is not None:
+        _check_statistics(agent.normalization, agent.observation_space)
+
+
+def _check_arguments(policy_kwargs: Mapping[str, Any]) -> None:
+    try:
+        named.check(policy_kwargs)
+        json.dumps(policy_kwargs, allow_nan=False)
+    except (BadCheckpoint, TypeError, ValueError) as error:
+        raise BadArgument(f"policy_kwargs are not JSON data: {error}") from error
+
+
+def _check_statistics(spec: Normalization, space: Any) -> None:
+    if isinstance(spec.obs_stats, dict):
+        if not isinstance(space, spaces.Dict):
+            raise BadArgument(f"observation statistics by key, but observations are {space}")
+        for key, stats in spec.obs_stats.items():
+            if key not in space.spaces:
+                raise BadArgument(f"observation statistics for {key!r}, which is not observed")
+            _check_shape(stats, space.spaces[key], f"observation statistics of {key!r}")
+    elif spec.obs_stats is not None:
+        _check_shape(spec.obs_stats, space, "observation statistics")
+
+
+def _check_shape(stats: RunningStats, space: Any, what: str) -> None:
+    if stats.shape != space.shape:
+        raise BadArgument(
+            f"{what} have shape {stats.shape}, but the policy observes {space.shape}: "
+            "let VecNormalize be the outermost wrapper of the training environments"
+        )

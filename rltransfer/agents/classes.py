@@ -1,0 +1,157 @@
+"""Names for the classes in a policy's arguments; a name from a file is never imported."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common import torch_layers
+from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+
+from rltransfer.errors import BadArgument, BadCheckpoint
+
+_MAX_DEPTH = 16
+
+
+def _public(module: Any, base: type, prefix: str) -> Iterator[tuple[str, type]]:
+    for name, value in vars(module).items():
+        if inspect.isclass(value) and issubclass(value, base) and not name.startswith("_"):
+            yield f"{prefix}.{name}", value
+
+
+#: Classes that a file may name: layers, optimizers and SB3's own features extractors.
+_KNOWN: dict[str, type] = {
+    **dict(_public(torch.nn, torch.nn.Module, "torch.nn")),
+    **dict(_public(torch.optim, torch.optim.Optimizer, "torch.optim")),
+    "stable_baselines3.FlattenExtractor": torch_layers.FlattenExtractor,
+    "stable_baselines3.NatureCNN": torch_layers.NatureCNN,
+    "stable_baselines3.CombinedExtractor": torch_layers.CombinedExtractor,
+    "stable_baselines3.RMSpropTFLike": RMSpropTFLike,
+}
+_NAMES = {value: name for name, value in _KNOWN.items()}
+
+
+def name_of(value: type) -> str:
+    """Name a class: ``"torch.nn.Tanh"`` for a known one, ``"module:QualName"`` for a user's."""
+    return _NAMES.get(value) or f"{value.__module__}:{value.__qualname__}"
+
+
+def find(name: str, classes: Mapping[str, type]) -> type:
+    """Return the class of that name.
+
+    Args:
+        name: What :func:`name_of` gave.
+        classes: Classes of the user, by ``"module:QualName"``, qualified name, or plain name.
+
+    Raises:
+        BadArgument: It is neither known nor given, or what was given is not a class.
+    """
+    if name in _KNOWN:
+        return _KNOWN[name]
+    qualified = name.partition(":")[2]
+    for key in (name, qualified, qualified.rpartition(".")[2]):
+        if key and key in classes:
+            if not inspect.isclass(classes[key]):
+                raise BadArgument(f"classes[{key!r}] is {classes[key]!r:.60}: expected a class")
+            return classes[key]
+    raise BadArgument(
+        f"the policy uses the class {name!r}, which files may not import: "
+        f"pass classes={{{name!r}: TheClass}}"
+    )
+
+
+def encode(value: Any, found: dict[str, type], where: str = "policy_kwargs") -> Any:
+    """Write a policy argument as JSON data.
+
+    Tuples, classes, and mappings with other keys than plain text are tagged with ``$tuple``,
+    ``$class`` and ``$dict``.
+
+    Args:
+        value: None, a boolean, number, text, class, or a list, tuple or dict of these.
+        found: Filled with the classes of the user that were met, by name.
+        where: How to call ``value`` in an error.
+
+    Raises:
+        BadArgument: Something else, such as a function or a tensor.
+    """
+    if inspect.isclass(value):
+        name = name_of(value)
+        if name not in _KNOWN:
+            found[name] = value
+        return {"$class": name}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Mapping):
+        pairs = {key: encode(part, found, f"{where}[{key!r}]") for key, part in value.items()}
+        if all(isinstance(key, str) and not key.startswith("$") for key in pairs):
+            return pairs
+        return {"$dict": [[encode(key, found, where), part] for key, part in pairs.items()]}
+    if isinstance(value, list | tuple):
+        parts = [encode(part, found, f"{where}[{i}]") for i, part in enumerate(value)]
+        return {"$tuple": parts} if isinstance(value, tuple) else parts
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float) and np.isfinite(value):
+        return float(value)
+    raise BadArgument(
+        f"{where} is {value!r:.60}, which cannot be stored as data: expected None, a finite "
+        "number, text, a class, or a list, tuple or dict of these"
+    )
+
+
+def check(data: Any) -> None:
+    """Check that data are what :func:`encode` gives, without looking for the classes.
+
+    Raises:
+        BadCheckpoint: They are not.
+    """
+    try:
+        decode(data, _AnyClass())
+    except (TypeError, ValueError) as error:
+        raise BadCheckpoint(f"policy arguments are malformed: {error}") from error
+
+
+class _AnyClass(dict):
+    """Stands for classes that are given later."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+    def __getitem__(self, _: str) -> type:
+        return object
+
+
+def decode(data: Any, classes: Mapping[str, type], *, depth: int = 0) -> Any:
+    """Turn JSON data into the live policy argument.
+
+    Args:
+        data: What :func:`encode` gave.
+        classes: Classes of the user, as for :func:`find`.
+        depth: How deep ``data`` lies within other data.
+
+    Raises:
+        BadArgument: A class is neither known nor given.
+        BadCheckpoint: A tag is malformed, or the nesting too deep.
+    """
+    if depth > _MAX_DEPTH:
+        raise BadCheckpoint("policy arguments are nested too deep")
+    if isinstance(data, list):
+        return [decode(part, classes, depth=depth + 1) for part in data]
+    if data is None or isinstance(data, bool | int | float | str):
+        return data
+    if not isinstance(data, Mapping):
+        raise BadCheckpoint(f"policy argument {data!r:.60} is not JSON data")
+    tag = next((key for key in data if key.startswith("$")), None)
+    if tag is None:
+        return {key: decode(part, classes, depth=depth + 1) for key, part in data.items()}
+    content = data[tag]
+    if len(data) == 1 and tag == "$class" and isinstance(content, str):
+        return find(content, classes)
+    if len(data) == 1 and tag == "$tuple" and isinstance(content, list):
+        return tuple(decode(content, classes, depth=depth + 1))
+    if len(data) == 1 and tag == "$dict" and isinstance(content, list):
+        return dict(tuple(decode(pair, classes, depth=depth + 1)) for pair in content)
+    raise BadCheckpoint(f"policy argument {data!r:.60} is malformed")

@@ -1,0 +1,166 @@
+"""Callbacks for ``learn``: the learning curve on held-out episodes, and progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from stable_baselines3.common.callbacks import BaseCallback
+
+from rltransfer import registry
+from rltransfer.errors import BadArgument
+from rltransfer.evaluate import HELD_OUT_SEED, Evaluation, Evaluator
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Curve:
+    """A learning curve.
+
+    Attributes:
+        steps: Environment steps on the task, (n,), increasing from 0, which is before any update.
+        deterministic: Returns with the most likely actions, (n, episodes).
+        stochastic: Returns with sampled actions, (n, episodes).
+    """
+
+    steps: np.ndarray
+    deterministic: np.ndarray
+    stochastic: np.ndarray
+
+
+class Evaluate(BaseCallback):
+    """Evaluates before the first update, at equal parts of the budget, and at the end.
+
+    An evaluation takes place between an update and the next rollout, so its steps are a rollout's
+    end. Its own environment steps are not counted, and training goes on as without it. One instance
+    records one run; a second ``learn`` with ``reset_num_timesteps=False`` prolongs it.
+
+    The first point lies at 0 steps even when ``learn`` starts later because probing the task was
+    charged to the budget: it is the agent before any update.
+
+    Args:
+        task: Gymnasium id, ``module:id``, or a spec.
+        points: Parts of the budget; an evaluation follows the end of each.
+        episodes: Episodes of each evaluation, at least 1.
+        seed: Episode ``i`` is reset with ``seed + i``.
+        max_steps: See :func:`rltransfer.evaluate.evaluate`.
+
+    Raises:
+        BadArgument: ``points`` is not a whole number, at least 1; the others as in ``evaluate``.
+    """
+
+    def __init__(
+        self,
+        task: str | EnvSpec,
+        *,
+        points: int = 20,
+        episodes: int = 20,
+        seed: int = HELD_OUT_SEED,
+        max_steps: int | None = None,
+    ) -> None:
+        super().__init__()
+        if type(points) is not int or points < 1:
+            raise BadArgument(f"points is {points!r}: give a whole number, at least 1")
+        self._points = points
+        self._episodes = episodes
+        self._open = partial(Evaluator, task, episodes=episodes, seed=seed, max_steps=max_steps)
+        self._evaluator: Evaluator | None = self._open()  # Now, so that errors come now.
+        known = registry.tasks().get(self._evaluator.task)
+        scored = known is not None and None not in (known.random, known.reference)
+        self._scale = known if scored else None
+        self._marks = np.empty(0)
+        self._steps: list[int] = []
+        self._results: list[tuple[Evaluation, Evaluation]] = []
+
+    @property
+    def curve(self) -> Curve:
+        """What was recorded so far."""
+        shape = (len(self._results), self._episodes)
+        deterministic = [likely.returns for likely, _ in self._results]
+        stochastic = [sampled.returns for _, sampled in self._results]
+        return Curve(
+            steps=np.array(self._steps, dtype=np.int64),
+            deterministic=np.array(deterministic).reshape(shape),
+            stochastic=np.array(stochastic).reshape(shape),
+        )
+
+    def _on_training_start(self) -> None:
+        start, total = self.model.num_timesteps, self.model._total_timesteps
+        if self._steps and start < self._steps[-1]:
+            raise BadArgument(
+                f"this Evaluate has recorded a run up to {self._steps[-1]} steps, and learn starts"
+                f" at {start}: give each run its own, or learn with reset_num_timesteps=False"
+            )
+        marks = total * np.arange(1, self._points + 1) / self._points
+        self._marks = marks[marks > start]
+        if not self._steps:
+            self._evaluate(0)
+
+    def _on_rollout_start(self) -> None:
+        done = self.model.num_timesteps
+        if self._marks.size and done >= self._marks[0]:
+            self._marks = self._marks[self._marks > done]
+            self._evaluate(done)
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_training_end(self) -> None:
+        if self.model.num_timesteps > self._steps[-1]:
+            self._evaluate(self.model.num_timesteps)
+        if self._evaluator is not None:
+            self._evaluator.close()
+        self._evaluator = None
+
+    def _evaluate(self, steps: int) -> None:
+        if self._evaluator is None:
+            self._evaluator = self._open()
+        likely = self._evaluator.run(self.model)
+        sampled = self._evaluator.run(self.model, deterministic=False)
+        self._steps.append(steps)
+        self._results.append((likely, sampled))
+        self._log(steps, likely, sampled)
+
+    def _log(self, steps: int, likely: Evaluation, sampled: Evaluation) -> None:
+        logger = self.logger
+        # What the update recorded is still to be written with the next rollout: set it aside.
+        tables: tuple[Any, ...] = (
+            logger.name_to_value,
+            logger.name_to_count,
+            logger.name_to_excluded,
+        )
+        pending = [dict(table) for table in tables]
+        for table in tables:
+            table.clear()
+        logger.record("eval/mean_return", likely.mean)
+        logger.record("eval/mean_return_stochastic", sampled.mean)
+        logger.record("eval/ep_length", float(likely.lengths.mean()))
+        if self._scale is not None:
+            logger.record("eval/normalized_score", float(likely.normalized(self._scale).mean()))
+        logger.dump(steps)
+        for table, values in zip(tables, pending, strict=True):
+            table.update(values)
+
+
+class Progress(BaseCallback):
+    """Reports how far training is, after every update.
+
+    Args:
+        report: Called with the steps done and the steps in all.
+    """
+
+    def __init__(self, report: Callable[[int, int], None]) -> None:
+        super().__init__()
+        self._report = report
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        self._report(self.model.num_timesteps, self.model._total_timesteps)
+
+    def _on_training_end(self) -> None:
+        self._report(self.model.num_timesteps, self.model._total_timesteps)

@@ -1,0 +1,192 @@
+"""What each command does."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from rltransfer.agents import bundle, load
+from rltransfer.agents.hyperparameters import NAMES
+from rltransfer.check import check_tasks
+from rltransfer.cli.progress import watching
+from rltransfer.errors import BadArgument, UnknownName, suggest
+from rltransfer.evaluate import evaluate as evaluate_agent
+from rltransfer.experiments import folders
+from rltransfer.experiments.benchmark import Case, case_of
+from rltransfer.experiments.benchmark import benchmark as run_benchmark
+from rltransfer.experiments.finetuning import finetune as run_finetune
+from rltransfer.experiments.measuring import default_label
+from rltransfer.experiments.spec import check_whole
+from rltransfer.pretrain import pretrain as run_pretrain
+from rltransfer.recipe import Recipe
+from rltransfer.recipe import recipe as preset
+from rltransfer.training.ppo import check_steps
+
+RECIPE_FIELDS = ("freeze", "thaw", "reset", "lr_decay", "lr_scale", "pad_inputs")
+# What --set takes in pretrain, where other flags set n_envs.
+PRETRAIN_SETTINGS = (*(n for n in NAMES if n != "n_envs"), "policy", "policy_kwargs", "vec")
+
+
+def check(args: argparse.Namespace) -> int:
+    """Test tasks; the exit code is 1 if one fails."""
+    reports = check_tasks(args.tasks)
+    print("\n\n".join(str(report) for report in reports))
+    return 0 if all(report.ok for report in reports) else 1
+
+
+def pretrain(args: argparse.Namespace) -> int:
+    """Train a source agent and store it."""
+    check_steps(args.steps)
+    settings = _settings(args, PRETRAIN_SETTINGS)
+    if args.out.suffix == ".zip":
+        raise BadArgument(f"--out {args.out}: give a path without .zip, and `export` it afterwards")
+    path = bundle.stem(bundle.pair(args.out)[1])
+    folders.check_writable(path.parent)
+    with watching(args.steps, alone=True) as watch:
+        agent = run_pretrain(
+            args.task,
+            args.steps,
+            name=path.name,
+            seed=args.seed,
+            algorithm=args.algorithm,
+            n_envs=args.n_envs,
+            normalize_obs=args.normalize_obs,
+            normalize_reward=args.normalize_reward,
+            device=args.device,
+            max_steps=args.max_steps,
+            command=args.command_line,
+            progress=lambda steps, total: watch(args.task, min(steps, total), total),
+            **settings,
+        )
+    folders.create(path.parent)
+    agent.save(path)
+    print(agent)
+    print(f"written to {path}.safetensors and .json")
+    return 0
+
+
+def finetune(args: argparse.Namespace) -> int:
+    """Fine-tune once; the model, its curve and TensorBoard's events go to a folder."""
+    check_steps(args.steps)
+    recipe, label = _recipe(args)
+    out = args.out or _default_folder(args, label)
+    with watching(args.steps, alone=True) as watch:
+        done = run_finetune(
+            args.source,
+            args.target,
+            recipe,
+            label=label,
+            steps=args.steps,
+            seed=args.seed,
+            out=out,
+            report=lambda steps, total: watch(args.target, min(steps, total), total),
+            device=args.device,
+            max_steps=args.max_steps,
+            command=args.command_line,
+            **_settings(args, NAMES),
+        )
+    print(done.run.description)
+    print(done)
+    return 0
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Score an agent."""
+    agent = load(args.agent)
+    result = evaluate_agent(
+        agent,
+        args.task or agent.card.task,
+        episodes=args.episodes,
+        deterministic=not args.stochastic,
+        max_steps=args.max_steps,
+    )
+    print(result)
+    return 0
+
+
+def benchmark(args: argparse.Namespace) -> int:
+    """Compare recipes with scratch, and write tables, plots and a report."""
+    cases, recipes = _cases(args), _recipes(args.recipes)
+    check_whole("seeds", args.seeds, 1)
+    total = args.seeds * len(recipes) * sum(case.steps for case in cases)
+    with watching(total) as watch:
+        gains = run_benchmark(
+            cases,
+            recipes,
+            seeds=range(args.first_seed, args.first_seed + args.seeds),
+            out=args.out,
+            processes=args.jobs,
+            watch=watch,
+            command=args.command_line,
+            points=args.points,
+            episodes=args.episodes,
+            max_steps=args.max_steps,
+            device=args.device,
+            hyperparameters=_settings(args, NAMES),
+        )
+    print("\n\n".join(str(gain) for gain in gains))
+    _say_where(args.out, [case.label for case in cases])
+    return 0
+
+
+def export(args: argparse.Namespace) -> int:
+    """Write an agent as an SB3 zip."""
+    agent = load(args.agent)
+    path = agent.to_sb3(args.path)
+    print(f"{path}: open it with stable_baselines3's load")
+    if agent.normalization is not None:
+        print(f"{path.with_suffix('.vecnormalize.pkl')}: its statistics, for VecNormalize.load")
+    return 0
+
+
+def _settings(args: argparse.Namespace, names: Collection[str]) -> dict[str, Any]:
+    for name, _ in args.settings:
+        if name not in names:
+            raise UnknownName(suggest(name, names, kind="hyperparameter"))
+    return dict(args.settings)
+
+
+def _recipe(args: argparse.Namespace) -> tuple[Recipe, str]:
+    """The preset with the fields that were given, and what to call it."""
+    given = {n: getattr(args, n) for n in RECIPE_FIELDS if getattr(args, n) is not None}
+    changes = {n: dict(v) if n in ("thaw", "lr_scale") else v for n, v in given.items()}
+    if args.recipe is None:
+        # auto chooses most of these itself; what is spelled out starts from a plain transfer.
+        base = "auto" if set(changes) <= {"pad_inputs"} else "full"
+        label = base if not changes else "custom"
+    else:
+        base, label = args.recipe, args.recipe if not changes else f"{args.recipe}-custom"
+    return preset(base).but(**changes), label
+
+
+def _default_folder(args: argparse.Namespace, label: str) -> Path:
+    source, target = bundle.stem(args.source).name, default_label(args.target)
+    return Path("runs") / f"{source}__{target}__{label}__seed{args.seed}"
+
+
+def _cases(args: argparse.Namespace) -> list[Case]:
+    if args.steps is not None:
+        check_steps(args.steps)
+    pairs = list(dict.fromkeys(args.pairs))
+    if args.target:
+        if not args.source or args.steps is None:
+            raise BadArgument("--target needs --source AGENT and --steps N, or use --pair NAME")
+        label = default_label(args.target)
+        target = Case(label=label, source=args.source, target=args.target, steps=args.steps)
+        return [target, *(case_of(name, steps=args.steps) for name in pairs)]
+    if not pairs:
+        raise BadArgument("nothing to compare: give --pair NAME, see `rltransfer ls pairs`")
+    return [case_of(name, source=args.source, steps=args.steps) for name in pairs]
+
+
+def _recipes(names: list[str] | None) -> dict[str, Recipe]:
+    return {name: preset(name) for name in dict.fromkeys(["scratch", *(names or ["auto"])])}
+
+
+def _say_where(out: Path, labels: list[str]) -> None:
+    plots = ", ".join(str(out / f"{label}.png") for label in labels)
+    print(f"\nplots: {plots}\nreport: {out / 'report.html'}")
+    print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(out))}")

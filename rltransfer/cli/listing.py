@@ -1,0 +1,109 @@
+"""``ls`` and ``show``: what there is."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from rltransfer.agents import Score, agents, bundle, load
+from rltransfer.cli.tables import table, terminal_width
+from rltransfer.errors import UnknownName, suggest
+from rltransfer.recipe import PRESETS
+from rltransfer.registry import pairs, task, tasks
+
+Rows = list[tuple[str, ...]]
+
+
+def ls(args: argparse.Namespace) -> int:
+    """List one kind of thing, or all."""
+    chosen = [args.what] if args.what else list(TABLES)
+    width = terminal_width()
+    texts = []
+    for what in chosen:
+        header, rows = TABLES[what]()
+        texts.append(f"{what.upper()}\n{table(header, rows, width=width)}")
+    print("\n\n".join(texts))
+    return 0
+
+
+def show(args: argparse.Namespace) -> int:
+    """Show one thing by name, or an agent by its path."""
+    found = [text for text in (look(args.name) for look in _LOOKS) if text]
+    if not found:
+        known = [*agents(), *pairs(), *tasks(), *PRESETS]
+        raise UnknownName(suggest(args.name, known, kind="agent, pair, task or recipe"))
+    print("\n\n".join(found))
+    return 0
+
+
+def _tasks() -> tuple[tuple[str, ...], Rows]:
+    rows = [
+        (t.id, _number(t.random), _number(t.reference), t.extra or "", t.summary)
+        for t in tasks().values()
+    ]
+    return ("id", "random", "reference", "extra", "what it is"), rows
+
+
+def _pairs() -> tuple[tuple[str, ...], Rows]:
+    rows = [
+        (p.name, p.target, f"{p.steps:,}", p.expect, p.agent or f"({p.source})", p.why)
+        for p in pairs().values()
+    ]
+    return ("name", "target", "steps", "expect", "source agent (or task)", "why"), rows
+
+
+def _agents() -> tuple[tuple[str, ...], Rows]:
+    rows = [
+        (name, card.task, f"{card.steps:,}", _score(card.score)) for name, card in agents().items()
+    ]
+    return ("name", "task", "steps", "score [95 % interval]"), rows
+
+
+def _recipes() -> tuple[tuple[str, ...], Rows]:
+    rows: Rows = [(name, recipe.to_json()) for name, recipe in PRESETS.items()]
+    return ("name", "fields that differ from the default"), rows
+
+
+TABLES: dict[str, Callable[[], tuple[tuple[str, ...], Rows]]] = {
+    "tasks": _tasks,
+    "pairs": _pairs,
+    "agents": _agents,
+    "recipes": _recipes,
+}
+
+
+def _show_agent(name: str) -> str:
+    is_path = any(path.exists() for path in bundle.pair(name))
+    return str(load(name)) if is_path or name in agents() else ""
+
+
+def _show_pair(name: str) -> str:
+    return _fields(pairs()[name]) if name in pairs() else ""
+
+
+def _show_task(name: str) -> str:
+    known = task(name).id if ":" in name else name
+    return _fields(tasks()[known]) if known in tasks() else ""
+
+
+def _show_recipe(name: str) -> str:
+    return f"recipe {name}: {PRESETS[name].to_json()}" if name in PRESETS else ""
+
+
+_LOOKS = (_show_agent, _show_pair, _show_task, _show_recipe)
+
+
+def _fields(thing: object) -> str:
+    names = getattr(thing, "__dataclass_fields__", {})
+    width = max(len(name) for name in names)
+    return "\n".join(f"{name.ljust(width)}  {getattr(thing, name)}" for name in names)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _score(score: Score | None) -> str:
+    if score is None:
+        return "-"
+    return f"{score.mean:.4g} [{score.ci_low:.4g}, {score.ci_high:.4g}]"

@@ -1,0 +1,169 @@
+"""Arguments of each command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from rltransfer.cli import commands, listing
+from rltransfer.recipe import PRESETS
+from rltransfer.training import TRANSFER_ALGORITHMS
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of ``rltransfer``."""
+    parser = argparse.ArgumentParser(
+        prog="rltransfer",
+        description="Transfer pretrained PPO policies to related tasks, and measure the gain.",
+    )
+    sub = parser.add_subparsers(required=True, metavar="COMMAND")
+    _ls(sub)
+    _show(sub)
+    _check(sub)
+    _pretrain(sub)
+    _finetune(sub)
+    _evaluate(sub)
+    _benchmark(sub)
+    _export(sub)
+    return parser
+
+
+def _ls(sub: Any) -> None:
+    p = sub.add_parser("ls", help="list tasks, pairs, agents and recipes")
+    p.add_argument("what", nargs="?", choices=list(listing.TABLES), help="one of them only")
+    p.set_defaults(command=listing.ls)
+
+
+def _show(sub: Any) -> None:
+    p = sub.add_parser("show", help="show a task, pair, agent or recipe")
+    p.add_argument("name")
+    p.set_defaults(command=listing.show)
+
+
+def _check(sub: Any) -> None:
+    p = sub.add_parser("check", help="test a task: dynamics, leaks, seeding, worker processes")
+    p.add_argument("tasks", nargs="+", metavar="TASK", help="Gymnasium id, or module:Id")
+    p.set_defaults(command=commands.check)
+
+
+def _pretrain(sub: Any) -> None:
+    p = sub.add_parser("pretrain", help="train a source agent from scratch")
+    p.add_argument("task", help="Gymnasium id, or module:Id")
+    p.add_argument("--steps", type=int, required=True, help="environment steps")
+    p.add_argument("--out", type=Path, required=True, help="path of the agent, without suffix")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--algorithm", choices=list(TRANSFER_ALGORITHMS), default="ppo")
+    p.add_argument("--n-envs", type=int, default=8, help="parallel environments (default 8)")
+    p.add_argument("--normalize-obs", action="store_true", help="by running statistics")
+    p.add_argument("--normalize-reward", action="store_true", help="by the spread of returns")
+    _shared(p)
+    p.set_defaults(command=commands.pretrain)
+
+
+def _finetune(sub: Any) -> None:
+    p = sub.add_parser("finetune", help="fine-tune an agent on a target task")
+    p.add_argument("source", help="zoo agent, or path of a saved agent")
+    p.add_argument("target", help="Gymnasium id, or module:Id")
+    p.add_argument("--steps", type=int, required=True, help="environment steps on the target")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--out", type=Path, default=None, help="folder (default runs/SOURCE__TARGET...)")
+    p.add_argument("--recipe", help=f"{', '.join(PRESETS)} (default auto)")
+    _several(p, "--freeze", metavar="GROUP", help="layer groups that do not train")
+    _several(p, "--thaw", metavar="GROUP=FRACTION", type=_pair, help="... until then")
+    _several(p, "--reset", metavar="GROUP", help="layer groups that start fresh")
+    p.add_argument("--lr-decay", type=float, help="learning-rate factor per layer below the heads")
+    _several(p, "--lr-scale", metavar="GROUP=FACTOR", type=_pair, help="learning-rate factors")
+    p.add_argument("--pad-inputs", action="store_true", default=None, help="new inputs come last")
+    _shared(p)
+    p.set_defaults(command=commands.finetune)
+
+
+def _evaluate(sub: Any) -> None:
+    p = sub.add_parser("evaluate", help="score an agent on a task")
+    p.add_argument("agent", help="zoo agent, or path of a saved agent")
+    p.add_argument("task", nargs="?", help="Gymnasium id, or module:Id (default: its own task)")
+    p.add_argument("--episodes", type=int, default=100)
+    p.add_argument("--stochastic", action="store_true", help="sample the actions")
+    _max_steps(p)
+    p.set_defaults(command=commands.evaluate)
+
+
+def _benchmark(sub: Any) -> None:
+    p = sub.add_parser("benchmark", help="measure what recipes gain over scratch")
+    p.add_argument(
+        "--pair", dest="pairs", action="extend", type=_names, default=[], help="names, with commas"
+    )
+    p.add_argument("--source", help="agent to use instead of the pair's, or with --target")
+    p.add_argument("--target", help="Gymnasium id or module:Id, instead of --pair")
+    p.add_argument(
+        "--recipes", action="extend", type=_names, help="names, with commas (default auto)"
+    )
+    p.add_argument("--seeds", type=int, default=5, help="number of paired seeds (default 5)")
+    p.add_argument("--first-seed", type=int, default=0)
+    p.add_argument("--steps", type=int, help="budget (default: the pair's)")
+    p.add_argument("--points", type=int, default=20, help="evaluations after the one at step 0")
+    p.add_argument("--episodes", type=int, default=20, help="episodes of each evaluation")
+    p.add_argument("--out", type=Path, default=Path("runs"), help="folder (default runs)")
+    p.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    _shared(p)
+    p.set_defaults(command=commands.benchmark)
+
+
+def _export(sub: Any) -> None:
+    p = sub.add_parser("export", help="write an agent as a zip that plain PPO.load opens")
+    p.add_argument("agent", help="zoo agent, or path of a saved agent")
+    p.add_argument("path", type=Path, help="path of the zip")
+    p.set_defaults(command=commands.export)
+
+
+def _shared(p: argparse.ArgumentParser) -> None:
+    _max_steps(p)
+    p.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    _several(
+        p,
+        "--set",
+        dest="settings",
+        default=[],
+        type=_setting,
+        metavar="NAME=VALUE",
+        help="PPO hyperparameters, such as learning_rate=1e-3",
+    )
+
+
+def _max_steps(p: argparse.ArgumentParser) -> None:
+    words = "end of evaluation episodes, for a task without a time limit"
+    p.add_argument("--max-steps", type=int, help=words)
+
+
+def _several(p: argparse.ArgumentParser, flag: str, **options: Any) -> None:
+    """Add a flag with one or more values, which may be given more than once."""
+    p.add_argument(flag, nargs="+", action="extend", **options)
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
+def _pair(text: str) -> tuple[str, float]:
+    name, _, value = text.rpartition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected NAME=NUMBER, such as actor.1=0.3"
+        ) from None
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=VALUE, such as gamma=0.99")
+    if value in ("True", "False", "None"):
+        return name, {"True": True, "False": False, "None": None}[value]
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

@@ -1,0 +1,77 @@
+"""Errors that a user can cause and cure.
+
+Each message is one line: what was given, what was expected, what to do instead.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TransferError(Exception):
+    """Root of every error that rltransfer raises on purpose."""
+
+
+class UnknownName(TransferError):
+    """No task, pair, agent, recipe, adapter or layer group has that name."""
+
+
+class BadArgument(TransferError):
+    """An argument is outside its range."""
+
+
+class RecipeError(TransferError):
+    """A recipe contradicts itself, or does not fit the policy."""
+
+
+class SpaceMismatch(TransferError):
+    """Source and target spaces differ, and nothing was said about how to bridge them."""
+
+
+class RegistrationConflict(TransferError):
+    """The name is taken by something different."""
+
+
+class BadCheckpoint(TransferError):
+    """A file is corrupt, truncated, of another version, or not an agent."""
+
+
+class BadEnvironment(TransferError):
+    """An environment broke its contract (non-finite observation, wrong shape, ...)."""
+
+
+class MissingExtra(TransferError):
+    """An optional dependency is not installed."""
+
+    @classmethod
+    def of(cls, what: str, extra: str) -> MissingExtra:
+        """Build the error that names the command to type.
+
+        Args:
+            what: The thing that cannot be used, such as a task id.
+            extra: The extra of rltransfer that brings it.
+        """
+        return cls(f"{what} needs an extra: pip install 'rltransfer[{extra}]'")
+
+
+class NotWritable(TransferError):
+    """A file or folder cannot be written."""
+
+
+def suggest(name: str, options: Iterable[str], *, kind: str) -> str:
+    """Say that ``name`` is unknown, what it may have meant, and what exists.
+
+    Args:
+        name: What the user typed.
+        options: The valid names, in the order in which they should be listed.
+        kind: What is being named, such as ``"task"``.
+
+    Returns:
+        One line for an :class:`UnknownName`.
+    """
+    options = list(options)
+    close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    listed = ", ".join(options) if options else "(none)"
+    return f"no {kind} is named {name!r}.{hint} Known: {listed}"

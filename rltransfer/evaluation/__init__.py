@@ -1,0 +1,1 @@
+"""How held-out episodes are played; :mod:`rltransfer.evaluate` is the way in."""

@@ -1,0 +1,127 @@
+"""Who acts in an evaluation: a model in its own space, or chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from sb3_contrib import MaskablePPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from rltransfer.agents.normalization import Normalization
+from rltransfer.errors import BadEnvironment
+from rltransfer.normalizing import observation_normalizer
+
+
+class Actor(Protocol):
+    """Chooses actions for a batch of environments, episode after episode in the same rows."""
+
+    def __call__(self, observations: Any, live: Sequence[int], step: int) -> Sequence[Any]:
+        """Choose actions.
+
+        Args:
+            observations: One row per environment; rows of ended episodes keep their last one.
+            live: Rows whose episode has not ended; only their actions are used.
+            step: Steps taken so far, 0 at the start of the episodes.
+
+        Returns:
+            One action per row.
+        """
+        ...
+
+
+class PolicyActor:
+    """Acts by a model's policy, in one batch.
+
+    Args:
+        model: A Stable-Baselines3 model.
+        envs: One environment per row, for action masks.
+        normalization: How its observations are normalized; None for not at all.
+        deterministic: The most likely action, not a sample.
+
+    Raises:
+        BadEnvironment: The model needs action masks and the environments have none.
+    """
+
+    def __init__(
+        self,
+        model: BaseAlgorithm,
+        envs: Sequence[gym.Env],
+        *,
+        normalization: Normalization | None,
+        deterministic: bool,
+    ) -> None:
+        self._model: Any = model
+        self._deterministic = deterministic
+        self._normalize = observation_normalizer(envs[0].observation_space, normalization)
+        self._rows = len(envs)
+        self._state: Any = None
+        self._masks = _mask_functions(envs) if isinstance(model, MaskablePPO) else []
+        self._last_masks: np.ndarray | None = None
+        samples_noise = getattr(model, "use_sde", False) and not deterministic
+        self._noise_every = getattr(model, "sde_sample_freq", -1) if samples_noise else None
+
+    def __call__(self, observations: Any, live: Sequence[int], step: int) -> Sequence[Any]:
+        """Choose actions; see :class:`Actor`."""
+        self._refresh_noise(step)
+        # All rows, ended or not: a policy may answer differently, in the last bits, to another
+        # size of batch, and a sample belongs to a row.
+        actions, self._state = self._model.predict(
+            self._normalize(observations),
+            state=self._state,
+            episode_start=np.full(self._rows, step == 0),
+            deterministic=self._deterministic,
+            **self._mask_arguments(live),
+        )
+        return actions
+
+    def _refresh_noise(self, step: int) -> None:
+        """Sample gSDE's noise matrices as often as training does."""
+        every = self._noise_every
+        if every is not None and (step == 0 or (every > 0 and step % every == 0)):
+            self._model.policy.reset_noise(self._rows)
+
+    def _mask_arguments(self, live: Sequence[int]) -> dict[str, np.ndarray]:
+        if not self._masks:
+            return {}
+        if self._last_masks is None:
+            self._last_masks = np.stack([mask() for mask in self._masks])
+        for row in live:
+            self._last_masks[row] = self._masks[row]()
+        return {"action_masks": self._last_masks}
+
+
+class RandomActor:
+    """Acts uniformly at random; row ``i`` draws from its own stream.
+
+    Args:
+        space: Action space of one environment.
+        rows: Number of environments.
+        seed: Row ``i`` draws from ``seed + i``.
+    """
+
+    def __init__(self, space: spaces.Space, rows: int, seed: int) -> None:
+        self._spaces = [deepcopy(space) for _ in range(rows)]
+        for row, one in enumerate(self._spaces):
+            one.seed(seed + row)
+
+    def __call__(self, observations: Any, live: Sequence[int], step: int) -> Sequence[Any]:
+        """Choose actions; see :class:`Actor`."""
+        actions: list[Any] = [None] * len(self._spaces)
+        for row in live:
+            actions[row] = self._spaces[row].sample()
+        return actions
+
+
+def _mask_functions(envs: Sequence[gym.Env]) -> list[Callable[[], np.ndarray]]:
+    if not envs[0].has_wrapper_attr("action_masks"):
+        name = envs[0].spec.id if envs[0].spec is not None else str(envs[0].unwrapped)
+        raise BadEnvironment(
+            f"{name} has no action_masks(), which MaskablePPO needs: define it, or register the"
+            " environment with sb3_contrib.common.wrappers.ActionMasker around it"
+        )
+    return [env.get_wrapper_attr("action_masks") for env in envs]

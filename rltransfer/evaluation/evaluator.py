@@ -1,0 +1,171 @@
+"""Environments for held-out episodes, kept for repeated evaluation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+
+from rltransfer import registry
+from rltransfer.agents.normalization import Normalization
+from rltransfer.errors import BadArgument
+from rltransfer.evaluation.acting import Actor, PolicyActor, RandomActor
+from rltransfer.evaluation.batch import Batch
+from rltransfer.evaluation.given import require_fit, resolve
+from rltransfer.evaluation.result import Evaluation
+from rltransfer.evaluation.undisturbed import seeded, undisturbed
+from rltransfer.strict import StrictEnv, broken
+
+HELD_OUT_SEED = 1_000_000
+"""Seed of the first held-out episode. Training seeds below it are never evaluated on."""
+
+
+class Evaluator:
+    """Held-out episodes of a task, to be played again and again.
+
+    Use it as a context manager, or call :meth:`close`.
+
+    Args:
+        task: Gymnasium id, ``module:id``, or a spec.
+        episodes: Number of episodes, at least 1.
+        seed: Episode ``i`` is reset with ``seed + i``.
+        max_steps: Episodes end after so many steps at the latest; needed where the environment has
+            no time limit of its own.
+
+    Raises:
+        UnknownName: Gymnasium has no such id.
+        MissingExtra: The environment needs a package that is not installed.
+        BadArgument: ``episodes``, ``seed`` or ``max_steps`` is outside its range, or ``max_steps``
+            is needed.
+    """
+
+    def __init__(
+        self,
+        task: str | EnvSpec,
+        *,
+        episodes: int = 20,
+        seed: int = HELD_OUT_SEED,
+        max_steps: int | None = None,
+    ) -> None:
+        _require_whole("episodes", episodes, 1)
+        _require_whole("seed", seed, 0)
+        if max_steps is not None:
+            _require_whole("max_steps", max_steps, 1)
+        spec = task if isinstance(task, EnvSpec) else registry.spec(task)
+        self.task = spec.id
+        self._seed = seed
+        self._max_steps = math.inf if max_steps is None else max_steps
+        with seeded(seed):
+            self._envs = [StrictEnv(registry.make(spec), index) for index in range(episodes)]
+        if max_steps is None:
+            self._require_time_limit()
+        self._batch = Batch(self._envs[0].observation_space, episodes)
+
+    def run(
+        self,
+        actor: Any,
+        *,
+        deterministic: bool = True,
+        normalization: Normalization | None = None,
+    ) -> Evaluation:
+        """Play all episodes once; see :func:`evaluate` for arguments and errors."""
+        model, own = resolve(actor)
+        normalization = normalization or own
+        require_fit(model, self._envs[0], self.task, normalization)
+        with undisturbed(model, self._seed):
+            policy = PolicyActor(
+                model, self._envs, normalization=normalization, deterministic=deterministic
+            )
+            return self._play(policy, deterministic=deterministic)
+
+    def random(self) -> Evaluation:
+        """Play all episodes once with uniformly random actions."""
+        with seeded(self._seed):
+            chance = RandomActor(self._envs[0].action_space, len(self._envs), self._seed)
+            return self._play(chance, deterministic=False)
+
+    def close(self) -> None:
+        """Close the environments."""
+        for env in self._envs:
+            env.close()
+
+    def __enter__(self) -> Evaluator:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _play(self, actor: Actor, *, deterministic: bool) -> Evaluation:
+        count = len(self._envs)
+        returns, lengths = [0.0] * count, [0] * count
+        for row, env in enumerate(self._envs):
+            self._batch.put(row, env.reset(seed=self._seed + row)[0])
+        self._check([None] * count, step=0)
+        live, step = list(range(count)), 0
+        while live:
+            actions = actor(self._batch.observations, live, step)
+            step += 1
+            live = self._step(live, actions, step, returns, lengths)
+            self._check(actions, step)
+        return Evaluation(
+            task=self.task,
+            returns=np.array(returns),
+            lengths=np.array(lengths),
+            deterministic=deterministic,
+            seed=self._seed,
+        )
+
+    def _step(
+        self,
+        live: list[int],
+        actions: Sequence[Any],
+        step: int,
+        returns: list[float],
+        lengths: list[int],
+    ) -> list[int]:
+        """Step the live episodes, and return those that go on."""
+        going = []
+        for row in live:
+            observation, reward, terminated, truncated, _ = self._envs[row].step(actions[row])
+            self._batch.put(row, observation)
+            returns[row] += float(reward)
+            # The sum of finite rewards is finite, so it stands in for the reward.
+            if not math.isfinite(returns[row]):
+                problem = f"the reward is {reward}, not a finite number"
+                raise broken(self.task, row, step, actions[row], problem)
+            if terminated or truncated or step >= self._max_steps:
+                lengths[row] = step
+            else:
+                going.append(row)
+        return going
+
+    def _check(self, actions: Sequence[Any], step: int) -> None:
+        """Refuse observations that are not finite; those of ended episodes were finite before."""
+        found = self._batch.first_not_finite()
+        if found is not None:
+            (row, *place), problem = found
+            raise broken(self.task, row, step, actions[row], f"observation{place or ''} {problem}")
+
+    def _require_time_limit(self) -> None:
+        env = self._envs[0]
+        limited = env.spec is not None and env.spec.max_episode_steps is not None
+        # Some simulators, such as MiniGrid, count the steps themselves.
+        if not limited and not isinstance(getattr(env.unwrapped, "max_steps", None), int):
+            raise BadArgument(
+                f"{self.task} has no time limit, an episode may never end: give max_steps, such as"
+                " max_steps=1000"
+            )
+
+
+def _require_whole(name: str, value: int, least: int) -> None:
+    if type(value) is not int or value < least:
+        raise BadArgument(f"{name} is {value!r}: give a whole number, at least {least}")

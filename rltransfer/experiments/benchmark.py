@@ -1,0 +1,166 @@
+"""Several comparisons at once, and the files that tell of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rltransfer import report
+from rltransfer.agents import Agent, load
+from rltransfer.agents.files import atomic_write
+from rltransfer.errors import BadArgument
+from rltransfer.experiments import folders
+from rltransfer.experiments.gain import Gain, gain
+from rltransfer.experiments.jobs import Watch
+from rltransfer.experiments.measuring import plan, source_of
+from rltransfer.experiments.sweep import sweep
+from rltransfer.pretrain import versions
+from rltransfer.recipe import Recipe
+from rltransfer.registry import pair
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One source and one target to compare recipes on.
+
+    Attributes:
+        label: Its name in tables and folders.
+        source: Agent, zoo name or path.
+        target: Gymnasium id or ``module:Id``.
+        steps: Budget of environment steps on the target.
+        expect: ``"help"`` or ``"hurt"``, None if nothing is expected.
+    """
+
+    label: str
+    source: Agent | str | Path
+    target: str
+    steps: int
+    expect: Any = None
+
+
+def case_of(name: str, *, source: str | None = None, steps: int | None = None) -> Case:
+    """Make a case of a registered pair.
+
+    Raises:
+        UnknownName: No pair has that name.
+        BadArgument: The pair has no zoo agent and no source is given.
+    """
+    found = pair(name)
+    return Case(
+        label=name,
+        source=source or source_of(found),
+        target=found.target,
+        steps=found.steps if steps is None else steps,
+        expect=found.expect,
+    )
+
+
+def benchmark(
+    cases: Sequence[Case],
+    recipes: Mapping[str, Recipe],
+    *,
+    seeds: Sequence[int],
+    out: Path,
+    processes: int = 1,
+    watch: Watch | None = None,
+    command: str = "",
+    **settings: Any,
+) -> list[Gain]:
+    """Run every recipe and scratch on every case, and write what came out.
+
+    Args:
+        cases: What to compare on.
+        recipes: Recipes by name, ``"scratch"`` among them.
+        seeds: Training seeds, the same for every recipe.
+        out: Folder of the runs, the curves, the plots and the report.
+        processes: Worker processes.
+        watch: Called as the runs proceed.
+        command: Command line, for the report.
+        **settings: ``points``, ``episodes``, ``max_steps``, ``device`` and ``hyperparameters`` of
+            :class:`RunSpec`.
+
+    Returns:
+        One gain for each case.
+
+    Raises:
+        BadArgument: A setting is out of range, or two cases have the same label.
+        NotWritable: ``out`` cannot be written.
+        TransferError: A run failed; the message begins with its name.
+    """
+    _check_labels(cases)
+    sources = [c.source if isinstance(c.source, Agent) else load(c.source) for c in cases]
+    planned = [
+        plan(
+            agent,
+            case.target,
+            recipes,
+            label=case.label,
+            seeds=seeds,
+            out=out,
+            steps=case.steps,
+            **settings,
+        )
+        for case, agent in zip(cases, sources, strict=True)
+    ]
+    runs = iter(
+        sweep([j for jobs in planned for j in jobs], sources, processes=processes, watch=watch)
+    )
+    gains = [
+        gain([next(runs) for _ in jobs], agent, label=case.label, expect=case.expect)
+        for case, agent, jobs in zip(cases, sources, planned, strict=True)
+    ]
+    write(gains, out, command=command)
+    return gains
+
+
+def _check_labels(cases: Sequence[Case]) -> None:
+    labels = [case.label for case in cases]
+    if not labels or len(set(labels)) < len(labels):
+        raise BadArgument(f"cases are {', '.join(labels) or 'none'}: expected each label once")
+
+
+def write(gains: Sequence[Gain], out: Path, *, command: str = "") -> None:
+    """Write plots, tables, curves and one HTML page into a folder.
+
+    Raises:
+        NotWritable: The folder cannot be written.
+    """
+    folders.create(out)
+    for one in gains:
+        one.plot(out / f"{one.summary.label}.png")
+    if len(gains) > 1:
+        report.plot_pairs([one.summary for one in gains], out / "gains.png")
+    tables = [report.table(one.summary, fmt="markdown") for one in gains]
+    atomic_write(out / "gains.md", ("\n\n".join(tables) + "\n").encode())
+    atomic_write(out / "curves.csv", curves(gains))
+    report.html(
+        [one.comparison for one in gains],
+        out / "report.html",
+        title="What transfer gained",
+        command=command,
+        versions=versions(),
+    )
+
+
+def curves(gains: Sequence[Gain]) -> bytes:
+    """Learning curves as CSV: one line for each evaluation, means over its episodes."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["case", "target", "recipe", "seed", "steps", "return", "stochastic", "choice"])
+    for one in gains:
+        for run in one.runs:
+            for i, steps in enumerate(run.steps):
+                means = (run.returns[i].mean(), run.stochastic[i].mean())
+                row = [
+                    one.summary.label,
+                    run.spec.target,
+                    run.spec.label,
+                    run.spec.seed,
+                    int(steps),
+                ]
+                table.writerow([*row, *(f"{m:.4f}" for m in means), run.choice if i == 0 else ""])
+    return text.getvalue().encode()

@@ -1,0 +1,124 @@
+"""Folders of runs: checked before anything is trained, and never left with half a run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from rltransfer.errors import BadArgument, NotWritable
+
+RESULT = "result.json"
+# What a run writes before its result is there: TensorBoard's events, and a result being written.
+_TRACES = ("events.out.tfevents.*", f".{RESULT}.*.tmp")
+
+
+def run_folder(out: Path, label: str, seed: int, recipe: str) -> Path:
+    """Folder of a run: runs of one seed lie beside each other, so TensorBoard overlays them.
+
+    Raises:
+        BadArgument: A name cannot be that of a folder.
+    """
+    for what, name in (("comparison", label), ("recipe", recipe)):
+        if name in ("", ".", "..") or any(c in name for c in "/\\:\0"):
+            raise BadArgument(
+                f"the {what} is called {name!r}, and its results go to a folder of that name: "
+                "choose a name without / \\ and :"
+            )
+    return out / label / f"seed{seed}" / recipe
+
+
+def check_writable(out: Path) -> None:
+    """See that a folder can be written, or created, and leave everything as it was.
+
+    Raises:
+        NotWritable: It cannot.
+    """
+    created = missing(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise not_writable(out, error) from error
+    finally:
+        _remove_empty(created)
+
+
+def create(folder: Path) -> None:
+    """Create a folder and those around it.
+
+    Raises:
+        NotWritable: It cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_writable(folder, error) from error
+
+
+def not_writable(folder: Path, error: OSError) -> NotWritable:
+    """Build the error of a folder that cannot be written."""
+    return NotWritable(
+        f"{folder} cannot be written ({error.strerror or error}): choose another folder with --out"
+    )
+
+
+def missing(folder: Path) -> list[Path]:
+    """Folders that do not exist yet, of a folder and those around it, innermost first."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+@contextmanager
+def attempt(folder: Path | None) -> Iterator[None]:
+    """Let one run write into its folder; if it fails, nothing of it stays.
+
+    What an attempt that was killed has left is removed first: two files of events in one folder
+    would be drawn as one curve. The events of a finished run stay until this one has finished too.
+
+    Args:
+        folder: Its folder; None for a run that writes nothing.
+    """
+    if folder is None:
+        yield
+        return
+    created = missing(folder)
+    finished = (folder / RESULT).exists()
+    if not finished:
+        discard(folder)
+    before = _traces(folder)
+    try:
+        yield
+    except BaseException:
+        _remove(_traces(folder) - before)
+        _remove_empty(created)
+        raise
+    _remove(before)
+
+
+def discard(folder: Path, created: Iterable[Path] = ()) -> None:
+    """Remove what an unfinished run has left.
+
+    Args:
+        folder: Its folder.
+        created: Folders to remove too if they are empty, innermost first.
+    """
+    _remove(_traces(folder))
+    _remove_empty(created)
+
+
+def _traces(folder: Path) -> set[Path]:
+    return {path for pattern in _TRACES for path in folder.glob(pattern)}
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for file in files:
+        with suppress(OSError):
+            file.unlink()
+
+
+def _remove_empty(created: Iterable[Path]) -> None:
+    for path in created:
+        with suppress(OSError):
+            path.rmdir()

@@ -1,0 +1,76 @@
+"""What transfer gained, as numbers: learning-curve metrics and the statistics that guard them.
+
+Learning curves are two arrays: ``steps`` of shape ``(n,)``, environment steps on the target task,
+increasing from 0, and ``scores`` of shape ``(n,)`` or ``(runs, n)``, the mean evaluation score at
+those steps. Step 0 is the agent before its first update on the target. A reduction of a curve drops
+the last axis: one number for ``(n,)``, an array ``(runs,)`` for ``(runs, n)``.
+
+Only numpy is needed. Everything random takes a seed and gives the same answer for the same seed.
+"""
+
+from __future__ import annotations
+
+from rltransfer.metrics.aggregates import (
+    iqm,
+    optimality_gap,
+    performance_profile,
+    probability_of_improvement,
+)
+from rltransfer.metrics.curves import asymptote, auc, check_curve, jumpstart, on_grid
+from rltransfer.metrics.gains import (
+    break_even,
+    forgetting,
+    forward_transfer,
+    negative_transfer_rate,
+    transfer_ratio,
+    worst_decile,
+)
+from rltransfer.metrics.intervals import (
+    Interval,
+    bootstrap_interval,
+    hierarchical_bootstrap_interval,
+    stratified_bootstrap_interval,
+)
+from rltransfer.metrics.paired import holm, pair_correlation, paired_differences, sign_flip_test
+from rltransfer.metrics.times import (
+    Censored,
+    median_time,
+    restricted_mean_time,
+    speed_up,
+    time_to_threshold,
+)
+
+METRICS_VERSION = 1
+"""Version of the definitions: it goes up when a metric would give another number."""
+
+__all__ = [
+    "METRICS_VERSION",
+    "Censored",
+    "Interval",
+    "asymptote",
+    "auc",
+    "bootstrap_interval",
+    "break_even",
+    "check_curve",
+    "forgetting",
+    "forward_transfer",
+    "hierarchical_bootstrap_interval",
+    "holm",
+    "iqm",
+    "jumpstart",
+    "median_time",
+    "negative_transfer_rate",
+    "on_grid",
+    "optimality_gap",
+    "pair_correlation",
+    "paired_differences",
+    "performance_profile",
+    "probability_of_improvement",
+    "restricted_mean_time",
+    "sign_flip_test",
+    "speed_up",
+    "stratified_bootstrap_interval",
+    "time_to_threshold",
+    "transfer_ratio",
+    "worst_decile",
+]

@@ -1,0 +1,213 @@
+"""Training an agent from scratch: sources for transfer, and references to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+from gymnasium.envs.registration import EnvSpec
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.vec_env import VecEnv
+
+from rltransfer.agents import Agent, Card, Normalization, Score
+from rltransfer.callbacks import Progress
+from rltransfer.errors import BadArgument
+from rltransfer.evaluate import Evaluator, evaluate
+from rltransfer.layers import layer_groups
+from rltransfer.recipe import Recipe
+from rltransfer.training.build import build_model
+from rltransfer.training.ppo import Transfer, TransferMixin, check_steps
+from rltransfer.training.schedule import GroupScheduler, plan_groups
+from rltransfer.vec import make_vec, normalize
+
+PACKAGES = ("rltransfer", "stable-baselines3", "sb3-contrib", "gymnasium", "torch", "numpy")
+CARD_EPISODES = 100
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that a result depends on, by package name."""
+    return {name: _version(name) for name in PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # A source tree that is used without having been installed.
+        return "not installed"
+
+
+def fresh(
+    task: str | EnvSpec,
+    *,
+    algorithm: str = "ppo",
+    policy: str | None = None,
+    policy_kwargs: Mapping[str, Any] | None = None,
+    normalize_obs: bool = False,
+    normalize_reward: bool = False,
+    n_envs: int = 8,
+    vec: Literal["sync", "subproc"] = "sync",
+    seed: int | None = None,
+    device: str = "auto",
+    tensorboard_log: str | None = None,
+    **hyperparameters: Any,
+) -> TransferMixin:
+    """Build an untrained model on a task.
+
+    Args:
+        task: Gymnasium id, ``module:Id``, or spec.
+        algorithm: ``"ppo"``, ``"maskable_ppo"`` or ``"recurrent_ppo"``.
+        policy: Policy name; None chooses an MLP, a CNN or a multi-input policy by the observations.
+        policy_kwargs: Keyword arguments of the policy, such as ``{"net_arch": [64, 64]}``.
+        normalize_obs: Normalize observations by running statistics.
+        normalize_reward: Scale rewards by the running standard deviation of returns.
+        n_envs: Parallel environments.
+        vec: ``"sync"`` or ``"subproc"``.
+        seed: Seed of weights, actions and environments.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        tensorboard_log: Folder for TensorBoard.
+        **hyperparameters: PPO's hyperparameters; SB3's defaults otherwise.
+    """
+    venv = make_vec(task, n_envs, seed=seed, vec=vec)
+    try:
+        if normalize_obs or normalize_reward:
+            gamma = hyperparameters.get("gamma", 0.99)
+            spec = Normalization(obs=normalize_obs, reward=normalize_reward, gamma=gamma)
+            venv = normalize(venv, spec, training=True)
+        model = build_model(
+            algorithm,
+            policy or _policy_for(venv, recurrent=algorithm == "recurrent_ppo"),
+            venv,
+            policy_kwargs=policy_kwargs or {},
+            hyperparameters=hyperparameters,
+            seed=seed,
+            device=device,
+            tensorboard_log=tensorboard_log,
+        )
+    except BaseException:
+        venv.close()
+        raise
+    groups = layer_groups(model.policy)
+    scheduler = GroupScheduler(model.policy, groups, plan_groups(groups, Recipe()))
+    model.transfer = Transfer(scheduler=scheduler)
+    return model
+
+
+def pretrain(
+    task: str | EnvSpec,
+    steps: int,
+    *,
+    name: str | None = None,
+    seed: int = 0,
+    command: str = "",
+    progress: Callable[[int, int], None] | None = None,
+    episodes: int = CARD_EPISODES,
+    max_steps: int | None = None,
+    **options: Any,
+) -> Agent:
+    """Train an agent from scratch and score it.
+
+    Args:
+        task: Gymnasium id, ``module:Id``, or spec.
+        steps: Environment steps, at least 1; rounded up to whole rollouts, as SB3 does.
+        name: Name on the card; made from the task by default.
+        seed: Seed of the whole run.
+        command: Command line to put on the card.
+        progress: Called with (steps done, steps in all) after every rollout.
+        episodes: Held-out episodes for the score on the card, at least 2.
+        max_steps: Steps after which such an episode ends at the latest; needed where the task has
+            no time limit of its own.
+        **options: Passed to :func:`fresh`.
+
+    Returns:
+        The agent, with its score on the card.
+
+    Raises:
+        BadArgument: ``steps``, ``episodes`` or an option is out of range.
+    """
+    check_steps(steps)
+    # Whatever would refuse to score the agent does so now, not after the training.
+    _check_episodes(episodes)
+    Evaluator(task, episodes=1, max_steps=max_steps).close()
+    model = fresh(task, seed=seed, **options)
+    try:
+        model.learn(int(steps), callback=Progress(progress) if progress else None)
+        return as_agent(
+            model,
+            task=task,
+            name=name,
+            seed=seed,
+            command=command,
+            episodes=episodes,
+            max_steps=max_steps,
+        )
+    finally:
+        model.get_env().close()  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def as_agent(
+    model: TransferMixin,
+    *,
+    task: str | EnvSpec,
+    name: str | None = None,
+    seed: int | None = None,
+    command: str = "",
+    episodes: int = CARD_EPISODES,
+    source: str = "",
+    max_steps: int | None = None,
+) -> Agent:
+    """Score a trained model on held-out episodes and make it an agent with a card.
+
+    Args:
+        model: The model.
+        task: Gymnasium id, ``module:Id``, or spec.
+        name: Name on the card; made from the task by default.
+        seed: Seed of the training, for the card.
+        command: Command line, for the card.
+        episodes: Held-out episodes, at least 2.
+        source: Agent that it was made from; empty if it started from scratch.
+        max_steps: As for :func:`pretrain`.
+
+    Raises:
+        BadArgument: ``episodes`` or ``max_steps`` is out of range.
+    """
+    _check_episodes(episodes)
+    id = task if isinstance(task, str) else task.id
+    result = evaluate(model, task, episodes=episodes, max_steps=max_steps)
+    low, high = result.ci
+    card = Card(
+        name=name or id.rpartition(":")[2].rpartition("/")[2],
+        task=id,
+        steps=model.num_timesteps,
+        seed=seed,
+        score=Score(
+            mean=result.mean,
+            ci_low=low,
+            ci_high=high,
+            episodes=episodes,
+            deterministic=True,
+            seed=result.seed,
+        ),
+        command=command,
+        versions=versions(),
+        created=datetime.now(UTC).date().isoformat(),
+        source=source,
+    )
+    return Agent.from_model(model, card=card)
+
+
+def _policy_for(venv: VecEnv, *, recurrent: bool) -> str:
+    kind = "Mlp"
+    if hasattr(venv.observation_space, "spaces"):
+        kind = "MultiInput"
+    elif is_image_space(venv.observation_space):
+        kind = "Cnn"
+    return f"{kind}LstmPolicy" if recurrent else f"{kind}Policy"
+
+
+def _check_episodes(episodes: int) -> None:
+    if type(episodes) is not int or episodes < 2:
+        raise BadArgument(
+            f"episodes is {episodes!r}: expected a whole number >= 2, as one has no interval"
+        )

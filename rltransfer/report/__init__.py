@@ -1,0 +1,38 @@
+"""What a comparison with scratch showed: verdicts, tables, plots and a page to pass on.
+
+The input is plain data, so results of any origin can be reported: learning curves in a
+:class:`Comparison`, one per source and target. :func:`summarize` turns it into numbers and a
+verdict; :func:`table`, :func:`plot`, :func:`plot_pairs` and :func:`html` show them.
+"""
+
+from __future__ import annotations
+
+from rltransfer.report.compare import summarize
+from rltransfer.report.data import Arm, Comparison, Curve
+from rltransfer.report.forest import plot_pairs
+from rltransfer.report.learning_curves import plot
+from rltransfer.report.page import html
+from rltransfer.report.summary import Estimate, Row, Summary, ThresholdTime, Verdict, verdict
+from rltransfer.report.tables import Block, blocks, table
+from rltransfer.report.wording import headline, sentence
+
+__all__ = [
+    "Arm",
+    "Block",
+    "Comparison",
+    "Curve",
+    "Estimate",
+    "Row",
+    "Summary",
+    "ThresholdTime",
+    "Verdict",
+    "blocks",
+    "headline",
+    "html",
+    "plot",
+    "plot_pairs",
+    "sentence",
+    "summarize",
+    "table",
+    "verdict",
+]

@@ -1,0 +1,95 @@
+"""Carrying normalization statistics over to the target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecNormalize
+
+from rltransfer.agents.normalization import Normalization, RunningStats
+from rltransfer.errors import SpaceMismatch
+from rltransfer.recipe import Recipe
+
+
+class FixedStats(RunningMeanStd):
+    """Statistics that no longer adapt."""
+
+    def update(self, arr: np.ndarray) -> None:
+        """Ignore the new samples, as asked by ``obs_stats="freeze"``."""
+
+
+def carry_statistics(
+    source: Normalization | None,
+    recipe: Recipe,
+    inputs: Sequence[int | None] | None,
+    *,
+    keep_returns: bool,
+    gamma: float,
+) -> Normalization | None:
+    """Choose the target's normalization.
+
+    Args:
+        source: The source's normalization, None if it had none.
+        recipe: The recipe.
+        inputs: Source column for each target column, None where they agree.
+        keep_returns: Whether the return statistics are copied.
+        gamma: Discount factor of the target.
+
+    Returns:
+        The same kinds of normalization as the source's, with copied or fresh statistics.
+    """
+    if source is None:
+        return None
+    observed = None if recipe.obs_stats == "reset" else source.obs_stats
+    if observed is not None and inputs is not None:
+        observed = _mapped(observed, inputs)
+    return replace(
+        source,
+        gamma=gamma,
+        obs_stats=_capped(observed, recipe.obs_count),
+        return_stats=_capped_one(source.return_stats, recipe.obs_count) if keep_returns else None,
+    )
+
+
+def fix_observations(venv: VecNormalize) -> None:
+    """Stop the observation statistics from adapting; return statistics go on."""
+    stats = venv.obs_rms
+    fixed = {k: _fixed(v) for k, v in stats.items()} if isinstance(stats, dict) else _fixed(stats)
+    venv.obs_rms = fixed  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _fixed(stats: RunningMeanStd) -> FixedStats:
+    fixed = FixedStats(shape=stats.mean.shape)
+    fixed.mean, fixed.var, fixed.count = stats.mean, stats.var, stats.count
+    return fixed
+
+
+def _capped(
+    stats: RunningStats | dict[str, RunningStats] | None, limit: float
+) -> RunningStats | dict[str, RunningStats] | None:
+    if isinstance(stats, dict):
+        return {key: replace(one, count=min(one.count, limit)) for key, one in stats.items()}
+    return _capped_one(stats, limit)
+
+
+def _capped_one(stats: RunningStats | None, limit: float) -> RunningStats | None:
+    return None if stats is None else replace(stats, count=min(stats.count, limit))
+
+
+def _mapped(
+    stats: RunningStats | dict[str, RunningStats], inputs: Sequence[int | None]
+) -> RunningStats:
+    """Statistics in the target's columns; columns that the source never saw start at (0, 1)."""
+    if isinstance(stats, dict) or stats.mean.ndim != 1:
+        raise SpaceMismatch(
+            "inputs can rearrange statistics of flat observations only: "
+            "wrap the target in an adapter, or set obs_stats='reset'"
+        )
+    mean, var = np.zeros(len(inputs)), np.ones(len(inputs))
+    for column, index in enumerate(inputs):
+        if index is not None:
+            mean[column], var[column] = stats.mean[index], stats.var[index]
+    return RunningStats(mean=mean, var=var, count=stats.count)

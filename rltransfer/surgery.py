@@ -1,0 +1,224 @@
+"""Carrying tensors over from a source policy: the plan first, then the copy, all or nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from rltransfer.agents import Agent
+from rltransfer.errors import RecipeError
+from rltransfer.index_maps import IndexMaps, Indices
+from rltransfer.layers import LayerGroup, select
+from rltransfer.misfits import refuse_leftovers, refuse_misfits
+from rltransfer.recipe import Recipe
+
+# An LSTM's weights on its own state, on a projection of it, and of its upper layers.
+_NOT_ON_INPUTS = re.compile(r"weight_(hh|hr)_l\d+|weight_ih_l[1-9]")
+
+
+@dataclass(frozen=True)
+class TensorCopy:
+    """What happens to one tensor of the target policy.
+
+    Attributes:
+        group: Its layer group.
+        key: Its ``state_dict`` key.
+        action: ``"copied"``, ``"padded"`` or ``"mapped"`` from the source, ``"reset"``, or
+            ``"refit"`` after the first rollouts.
+        source_shape: Shape in the source, None if the source has no such tensor.
+        target_shape: Shape in the target.
+    """
+
+    group: str
+    key: str
+    action: str
+    source_shape: tuple[int, ...] | None
+    target_shape: tuple[int, ...]
+
+    @property
+    def carried(self) -> bool:
+        """Whether it comes from the source."""
+        return self.action in ("copied", "padded", "mapped")
+
+
+def plan_copy(
+    agent: Agent, policy: Any, groups: Mapping[str, LayerGroup], recipe: Recipe, maps: IndexMaps
+) -> list[TensorCopy]:
+    """Decide for every tensor of the target policy where it comes from.
+
+    Args:
+        agent: The source.
+        policy: Fresh policy on the target's spaces.
+        groups: Its layer groups.
+        recipe: The recipe.
+        maps: From :func:`rltransfer.index_maps.index_maps`.
+
+    Raises:
+        SpaceMismatch: A tensor does not fit and the recipe does not say what to do about it.
+        RecipeError: The recipe asks for something that has no effect on this policy.
+    """
+    reset = set(select(recipe.reset, groups)) if recipe.reset else set()
+    _check_effects(policy, recipe, reset)
+    plan = plan_tensors(agent, policy, groups, recipe, maps)
+    refuse_misfits([copy for copy in plan if copy.action == "misfit"], agent, policy, groups, recipe)
+    refuse_leftovers(agent, policy.state_dict(), groups, reset)
+    _check_inputs(plan, recipe, maps)
+    return plan
+
+
+def plan_tensors(
+    agent: Agent, policy: Any, groups: Mapping[str, LayerGroup], recipe: Recipe, maps: IndexMaps
+) -> list[TensorCopy]:
+    """As :func:`plan_copy`, but what does not fit is marked as ``"misfit"``."""
+    target = policy.state_dict()
+    fresh = set(select(recipe.reset, groups)) if recipe.reset else set()
+    plan = []
+    for group in groups.values():
+        for key in group.keys:
+            source = agent.weights.get(key)
+            before = None if source is None else tuple(source.shape)
+            after = tuple(target[key].shape)
+            reset = group.name in fresh or (key == "log_std" and recipe.log_std == "reset")
+            action = "reset" if reset else _action(group.name, key, before, after, maps)
+            plan.append(TensorCopy(group.name, key, action, before, after))
+    return plan
+
+
+def unfit_groups(
+    agent: Agent, policy: Any, groups: Mapping[str, LayerGroup], recipe: Recipe, maps: IndexMaps
+) -> list[str]:
+    """Names of the groups that cannot be carried over, and so would have to be reset."""
+    plan = plan_tensors(agent, policy, groups, recipe, maps)
+    return list(dict.fromkeys(copy.group for copy in plan if copy.action == "misfit"))
+
+
+def apply_copy(
+    agent: Agent, policy: Any, plan: Sequence[TensorCopy], maps: IndexMaps, recipe: Recipe
+) -> None:
+    """Load the planned tensors into the policy, all or nothing."""
+    state = policy.state_dict()
+    for copy in plan:
+        if copy.carried:
+            state[copy.key] = _carried(copy, agent.weights[copy.key], state[copy.key], maps)
+    if recipe.temperature != 1.0:
+        for key in ("action_net.weight", "action_net.bias"):
+            state[key] = state[key] / recipe.temperature
+    if "log_std" in state:
+        state["log_std"] = _exploration(state["log_std"], policy, recipe)
+    policy.load_state_dict(state, strict=True)
+
+
+def _action(
+    group: str,
+    key: str,
+    source: tuple[int, ...] | None,
+    target: tuple[int, ...],
+    maps: IndexMaps,
+) -> str:
+    if source is None or len(source) != len(target):
+        return "misfit"
+    if (maps.other_inputs and group in maps.entry) or (maps.other_outputs and _acts(group, key)):
+        return "misfit"
+    axes = _axes(group, key, source, maps)
+    expected = list(source)
+    for axis, (count, indices) in axes.items():
+        if source[axis] != count:
+            return "misfit"
+        expected[axis] = len(indices)
+    if tuple(expected) != target:
+        return "misfit"
+    return "copied" if not axes else "padded" if list(axes) == [1] and maps.pads else "mapped"
+
+
+def _axes(
+    group: str, key: str, shape: tuple[int, ...], maps: IndexMaps
+) -> dict[int, tuple[int, Indices]]:
+    """Axes of a tensor that are mapped: how many entries the source has, and their indices."""
+    axes: dict[int, tuple[int, Indices]] = {}
+    if maps.outputs is not None and _acts(group, key):
+        # gSDE without full_std has one column for all actions.
+        if key != "log_std" or shape[-1] == maps.source_outputs:
+            axes[len(shape) - 1 if key == "log_std" else 0] = maps.source_outputs, maps.outputs
+    if maps.inputs is not None and group in maps.entry and _on_inputs(key, shape):
+        axes[1] = maps.source_inputs, maps.inputs
+    return axes
+
+
+def _on_inputs(key: str, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor of an entry layer multiplies the observation."""
+    return len(shape) == 2 and key != "log_std" and not _NOT_ON_INPUTS.search(key)
+
+
+def _acts(group: str, key: str) -> bool:
+    """Whether a tensor has an axis that counts actions: rows of the head, columns of log_std."""
+    return group == "actor.head" or key == "log_std"
+
+
+def _carried(
+    copy: TensorCopy, source: torch.Tensor, fresh: torch.Tensor, maps: IndexMaps
+) -> torch.Tensor:
+    carried = source.to(fresh.device, fresh.dtype)
+    for axis, (_, indices) in _axes(copy.group, copy.key, tuple(source.shape), maps).items():
+        known = torch.tensor([index or 0 for index in indices], device=fresh.device)
+        new = torch.tensor([i for i, index in enumerate(indices) if index is None], dtype=torch.long)
+        missing = _missing(copy, carried, fresh, axis, new.to(fresh.device))
+        carried = carried.index_select(axis, known).index_copy(axis, new.to(fresh.device), missing)
+    return carried
+
+
+def _missing(
+    copy: TensorCopy, source: torch.Tensor, fresh: torch.Tensor, axis: int, new: torch.Tensor
+) -> torch.Tensor:
+    """New inputs and actions: zero weights, a neutral bias, the fresh standard deviation."""
+    if copy.key == "log_std":
+        return fresh.index_select(axis, new)
+    shape = [len(new) if i == axis else n for i, n in enumerate(source.shape)]
+    bias = source.mean() if source.dim() == 1 and len(new) else 0.0
+    return torch.zeros(shape, dtype=fresh.dtype, device=fresh.device) + bias
+
+
+def _exploration(log_std: torch.Tensor, policy: Any, recipe: Recipe) -> torch.Tensor:
+    if recipe.log_std == "copy":
+        return log_std
+    if recipe.log_std == "reset":
+        return torch.full_like(log_std, float(policy.log_std_init))
+    return log_std.clamp(min=float(recipe.log_std))
+
+
+def _check_effects(policy: Any, recipe: Recipe, reset: Collection[str]) -> None:
+    """Refuse what would silently have no effect."""
+    if not isinstance(recipe.log_std, str) and not hasattr(policy, "log_std"):
+        raise RecipeError(
+            f"log_std={recipe.log_std!r} is a floor for continuous actions, and the target has "
+            f"{policy.action_space}: soften its logits with temperature instead, such as 2.0"
+        )
+    if recipe.outputs is not None and "actor.head" in reset:
+        raise RecipeError("outputs maps actions, but reset names actor.head: drop one of the two")
+    if recipe.temperature == 1.0:
+        return
+    if isinstance(policy.action_space, spaces.Box):
+        raise RecipeError(
+            "temperature softens discrete actions, and the target's are continuous: "
+            "set a floor with log_std instead, such as log_std=-0.7"
+        )
+    if "actor.head" in reset:
+        raise RecipeError("temperature softens copied logits, but reset names actor.head: drop one")
+    if not isinstance(getattr(policy, "action_net", None), nn.Linear):
+        raise RecipeError(f"temperature needs a linear action_net: {type(policy).__name__} has none")
+
+
+def _check_inputs(plan: Sequence[TensorCopy], recipe: Recipe, maps: IndexMaps) -> None:
+    entering = [copy for copy in plan if copy.group in maps.entry and copy.carried]
+    if maps.inputs is None or not entering or any(c.action != "copied" for c in entering):
+        return
+    name = "pad_inputs" if recipe.pad_inputs else "inputs"
+    raise RecipeError(
+        f"{name} has no columns to act on, since the observation enters {entering[0].group} as an "
+        "image: drop it, or wrap the target in a Gymnasium wrapper that shows what the source saw"
+    )

@@ -1,0 +1,108 @@
+"""Building a fresh model on a target task."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from stable_baselines3.common.utils import get_device
+from stable_baselines3.common.vec_env import VecEnv
+
+from rltransfer.agents.hyperparameters import NAMES, arguments, check
+from rltransfer.errors import BadArgument, UnknownName, suggest
+from rltransfer.training.ppo import TRANSFER_ALGORITHMS, TransferMixin
+
+
+def build_model(
+    algorithm: str,
+    policy: Any,
+    venv: VecEnv,
+    *,
+    policy_kwargs: Mapping[str, Any],
+    hyperparameters: Mapping[str, Any],
+    seed: int | None = None,
+    device: str = "auto",
+    tensorboard_log: str | None = None,
+    verbose: int = 0,
+) -> TransferMixin:
+    """Build a fresh model.
+
+    Args:
+        algorithm: ``"ppo"``, ``"maskable_ppo"`` or ``"recurrent_ppo"``.
+        policy: Policy name, such as ``"MlpPolicy"``, or class.
+        venv: Vectorized target environment.
+        policy_kwargs: Keyword arguments of the policy.
+        hyperparameters: PPO's hyperparameters; as data (a linear
+            schedule is ``{"start", "end", "end_fraction"}``) or, for schedules, as functions.
+        seed: Seed of the weights, the actions and the environments.
+        device: ``"cpu"``, ``"cuda"``, or ``"auto"``, which takes a GPU only for image policies:
+            small networks are faster on the CPU.
+        tensorboard_log: Folder for TensorBoard, or None.
+        verbose: 0 for silence, 1 for SB3's messages.
+
+    Raises:
+        UnknownName: An algorithm or a hyperparameter does not exist.
+        BadArgument: A hyperparameter is out of range, or SB3 refuses the combination.
+    """
+    if algorithm not in TRANSFER_ALGORITHMS:
+        raise UnknownName(suggest(algorithm, TRANSFER_ALGORITHMS, kind="algorithm"))
+    kind = TRANSFER_ALGORITHMS[algorithm]
+    given = _constructor_arguments(algorithm, kind, hyperparameters)
+    chosen = pick_device(device, policy)
+    try:
+        return kind(
+            policy,
+            venv,
+            policy_kwargs=dict(policy_kwargs),
+            seed=seed,
+            device=chosen,
+            tensorboard_log=tensorboard_log,
+            verbose=verbose,
+            **given,
+        )
+    except (AssertionError, NotImplementedError, TypeError, ValueError) as error:
+        why = str(error).strip().splitlines() or [type(error).__name__]
+        raise BadArgument(
+            f"{algorithm} with {_policy_name(policy)} cannot be built on "
+            f"{venv.observation_space} and {venv.action_space}: {why[0]}"
+        ) from error
+
+
+def _policy_name(policy: Any) -> str:
+    return policy if isinstance(policy, str) else policy.__name__
+
+
+def _constructor_arguments(
+    algorithm: str, kind: type[TransferMixin], hyperparameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """SB3's defaults with the given values, each checked; schedules may be functions."""
+    for name in hyperparameters:
+        if name not in NAMES:
+            raise UnknownName(suggest(name, NAMES, kind="hyperparameter"))
+    signature = inspect.signature(kind.__init__).parameters
+    defaults = {n: signature[n].default if n in signature else _ABSENT[n] for n in NAMES}
+    functions = {name: value for name, value in hyperparameters.items() if callable(value)}
+    data = {**defaults, **hyperparameters, **{name: defaults[name] for name in functions}}
+    return {**arguments(check(data), algorithm), **functions}
+
+
+# Not in every constructor; n_envs comes with the environment.
+_ABSENT = {"n_envs": 1, "use_sde": False, "sde_sample_freq": -1}
+
+
+def pick_device(device: str, policy: Any) -> str:
+    """Resolve ``"auto"``, and refuse a device that this machine does not have."""
+    if device == "auto":
+        images = isinstance(policy, str) and not policy.startswith("Mlp")
+        return str(get_device("auto")) if images else "cpu"
+    try:
+        chosen = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise BadArgument(f"device is {device!r}: choose 'auto', 'cpu' or 'cuda'") from error
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if chosen.type not in ("cpu", "cuda") or (chosen.type == "cuda" and (chosen.index or 0) >= count):
+        has = f"{count} CUDA device(s)" if count else "no CUDA device"
+        raise BadArgument(f"device is {device!r}, but this machine has {has}: choose 'cpu' or 'auto'")
+    return str(chosen)

@@ -1,0 +1,197 @@
+"""PPO, MaskablePPO and RecurrentPPO that train by layer group.
+
+Each is an ordinary subclass with the same constructor and the same save format: a zip saved here
+loads and trains on in the plain class, without rltransfer.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from sb3_contrib import MaskablePPO, RecurrentPPO
+from stable_baselines3 import PPO
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+from rltransfer.agents.files import atomic_write
+from rltransfer.agents.sb3_zip import write_vecnormalize
+from rltransfer.errors import BadArgument
+from rltransfer.training.critic import CriticRefit
+from rltransfer.training.schedule import GroupScheduler
+from rltransfer.vec import normalization_of
+
+
+@dataclass
+class Transfer:
+    """What a model remembers of its transfer. It lives on the object and is not saved in the zip.
+
+    Attributes:
+        scheduler: Freezes, thaws and scales the layer groups.
+        origin: Source tensors by parameter name, for the groups that were copied.
+        refit: Pending refit of the critic head, if any.
+        spent: Environment steps spent before learning, charged to the next ``learn``.
+        report: What was copied, reset and chosen.
+    """
+
+    scheduler: GroupScheduler
+    origin: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    refit: CriticRefit | None = None
+    spent: int = 0
+    report: Any = None
+
+
+class TransferMixin(OnPolicyAlgorithm):
+    """Training by layer group, for any on-policy algorithm of SB3 and sb3-contrib."""
+
+    transfer: Transfer | None = None
+
+    def learn(self, total_timesteps: int, *args: Any, **kwargs: Any) -> Any:
+        """Train for a number of environment steps; see ``PPO.learn``.
+
+        Steps that were spent on probing the target before learning count.
+
+        Raises:
+            BadArgument: ``total_timesteps`` is not a positive integer, or was spent already.
+        """
+        check_steps(total_timesteps)
+        spent = self.transfer.spent if self.transfer else 0
+        if spent >= total_timesteps:
+            raise BadArgument(
+                f"steps is {total_timesteps}, but choosing the recipe took {spent}, which count: "
+                "give more steps, or name a recipe such as 'full'"
+            )
+        return super().learn(int(total_timesteps), *args, **kwargs)
+
+    def save(self, path: Any, *args: Any, **kwargs: Any) -> None:
+        """Save a zip that the plain algorithm loads, whole or not at all.
+
+        Normalization statistics are written beside it, as ``NAME.vecnormalize.pkl`` in SB3's own
+        format, since SB3's zip has no place for them.
+
+        Raises:
+            NotWritable: The folder does not exist or cannot be written.
+        """
+        self._restore_optimizer()
+        if isinstance(path, io.IOBase):
+            super().save(path, *args, **kwargs)  # pyright: ignore[reportArgumentType]
+            return
+        target = Path(path)
+        target = target if target.suffix else target.with_suffix(".zip")
+        content = io.BytesIO()
+        super().save(content, *args, **kwargs)
+        normalization = normalization_of(self)
+        # Statistics first: a zip that is there is complete.
+        if normalization is not None:
+            write_vecnormalize(
+                target.with_suffix(".vecnormalize.pkl"),
+                normalization,
+                self.observation_space,
+                self.action_space,
+            )
+        atomic_write(target, content.getvalue())
+
+    def train(self) -> None:
+        """Update the policy on the rollout buffer, or spend the rollout on refitting the critic."""
+        refit = self.transfer.refit if self.transfer else None
+        if self.transfer and refit is not None:
+            if refit.consume(self):
+                self.logger.record("transfer/critic_fit", refit.explained_variance)
+                self.transfer.refit = None
+            return
+        try:
+            super().train()
+        finally:
+            self._restore_optimizer()
+        self._log_transfer()
+
+    def _update_learning_rate(self, optimizers: Any) -> None:
+        super()._update_learning_rate(optimizers)
+        if self.transfer:
+            self.transfer.scheduler.advance(1.0 - self._current_progress_remaining)
+
+    def _update_info_buffer(self, infos: list[dict[str, Any]], dones: Any = None) -> None:
+        super()._update_info_buffer(infos, dones)
+        if self.transfer and self.transfer.refit:
+            self.transfer.refit.observe(infos)
+
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> Any:
+        prepared = super()._setup_learn(*args, **kwargs)
+        if self.transfer:
+            self.num_timesteps += self.transfer.spent
+            self.transfer.spent = 0
+        return prepared
+
+    def _restore_optimizer(self) -> None:
+        """After an interrupted step, the optimizer may still have one group per learning rate."""
+        if self.transfer:
+            self.transfer.scheduler.restore(self.policy.optimizer)
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "transfer"]
+
+    def _log_transfer(self) -> None:
+        if self.transfer is None:
+            return
+        scheduler = self.transfer.scheduler
+        base = self.lr_schedule(self._current_progress_remaining)
+        self.logger.record("transfer/trainable_params", scheduler.trainable)
+        for name in scheduler.plans:
+            self.logger.record(f"transfer/lr/{name}", scheduler.rate(name, base))
+        for name, distance in drift(self).items():
+            self.logger.record(f"transfer/drift/{name}", distance)
+
+
+class TransferPPO(TransferMixin, PPO):
+    """PPO (Schulman et al. 2017) that trains by layer group."""
+
+
+class TransferMaskablePPO(TransferMixin, MaskablePPO):
+    """PPO with invalid-action masks (Huang & Ontanon 2022) that trains by layer group."""
+
+
+class TransferRecurrentPPO(TransferMixin, RecurrentPPO):
+    """PPO with an LSTM policy that trains by layer group."""
+
+
+TRANSFER_ALGORITHMS: Mapping[str, type[TransferMixin]] = {
+    "ppo": TransferPPO,
+    "maskable_ppo": TransferMaskablePPO,
+    "recurrent_ppo": TransferRecurrentPPO,
+}
+
+
+def check_steps(steps: Any) -> None:
+    """Refuse a number of environment steps that is not a whole number >= 1.
+
+    Raises:
+        BadArgument: It is not.
+    """
+    number = isinstance(steps, (int, float)) and not isinstance(steps, bool)
+    if not number or not math.isfinite(steps) or steps != int(steps) or steps < 1:
+        raise BadArgument(f"steps is {steps!r}: expected a whole number >= 1")
+
+
+@torch.no_grad()
+def drift(model: TransferMixin) -> dict[str, float]:
+    """Relative distance of each copied layer group from the source.
+
+    Returns:
+        ``|w - w_source| / |w_source|`` by group name (L2 norms over the group's parameters); empty
+        for a model that copied nothing.
+    """
+    if model.transfer is None or not model.transfer.origin:
+        return {}
+    now, origin = dict(model.policy.named_parameters()), model.transfer.origin
+    distances = {}
+    for name, group in model.transfer.scheduler.groups.items():
+        keys = [key for key in group.parameters if key in origin]
+        moved = sum(float((now[key] - origin[key]).square().sum()) for key in keys)
+        length = sum(float(origin[key].square().sum()) for key in keys)
+        if length > 0:
+            distances[name] = (moved / length) ** 0.5
+    return distances

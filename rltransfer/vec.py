@@ -1,0 +1,99 @@
+"""Vectorized environments of a task, and the running statistics that normalize them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Literal, get_args
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
+
+from rltransfer import registry
+from rltransfer.errors import BadArgument, BadEnvironment
+from rltransfer.guard import GuardVecEnv
+from rltransfer.normalizing import normalization_of, normalize
+from rltransfer.strict import StrictEnv
+
+__all__ = ["GuardVecEnv", "StrictEnv", "make_vec", "normalization_of", "normalize"]
+
+Vec = Literal["sync", "subproc"]
+StartMethod = Literal["spawn", "forkserver", "fork"]
+
+
+def make_vec(
+    task: str | EnvSpec,
+    n_envs: int,
+    *,
+    seed: int | None = None,
+    vec: Vec = "sync",
+    start_method: StartMethod = "spawn",
+) -> VecEnv:
+    """Make ``n_envs`` environments of a task, each monitored, and checked at every step.
+
+    Args:
+        task: Gymnasium id, ``module:id``, or a spec.
+        n_envs: Number of environments, at least 1.
+        seed: Environment ``i`` is seeded with ``seed + i`` at the first reset, as
+            ``stable_baselines3.common.env_util.make_vec_env`` does. None leaves them unseeded.
+        vec: ``"sync"`` steps them in turn in this process, which is faster for all but slow
+            environments; ``"subproc"`` gives each its own process. A script that uses the latter
+            needs ``if __name__ == "__main__":``.
+        start_method: How processes start, with ``"subproc"``.
+
+    Returns:
+        The environments, not normalized.
+
+    Raises:
+        UnknownName: Gymnasium has no such id.
+        MissingExtra: The environment needs a package that is not installed.
+        BadArgument: ``n_envs``, ``seed``, ``vec`` or ``start_method`` is outside its range.
+        BadEnvironment: An environment cannot be made.
+    """
+    _require_choice("vec", vec, get_args(Vec))
+    _require_choice("start_method", start_method, get_args(StartMethod))
+    seeds = _seeds(seed, n_envs)
+    # A spec, not an id, goes to the workers: an id registered by a script is unknown to them.
+    spec = task if isinstance(task, EnvSpec) else registry.spec(task)
+    makers = [partial(_make, spec, index, seeds[index]) for index in range(n_envs)]
+    venv = DummyVecEnv(makers) if vec == "sync" else _subproc(spec, makers, start_method)
+    if seed is not None:
+        venv.seed(seed)
+    return GuardVecEnv(venv, spec.id)
+
+
+def _make(spec: EnvSpec, index: int, seed: int | None) -> gym.Env:
+    env = Monitor(StrictEnv(registry.make(spec), index))
+    if seed is not None:
+        env.action_space.seed(seed)
+    return env
+
+
+def _subproc(spec: EnvSpec, makers: list[Any], start_method: str) -> SubprocVecEnv:
+    # Made here once first: an error in a worker would reach this process as a bare EOFError.
+    registry.make(spec).close()
+    try:
+        return SubprocVecEnv(makers, start_method=start_method)
+    except (EOFError, ConnectionError) as error:
+        raise BadEnvironment(
+            f"a worker process of {spec.id} ended while it started; its own error is printed above"
+            ' (a script needs `if __name__ == "__main__":`), and vec="sync" does without workers'
+        ) from error
+
+
+def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise BadArgument(f"{name} is {value!r}: choose one of {', '.join(choices)}")
+
+
+def _seeds(seed: int | None, n_envs: int) -> list[int | None]:
+    if type(n_envs) is not int or n_envs < 1:
+        raise BadArgument(f"n_envs is {n_envs!r}: give a whole number, at least 1")
+    if seed is None:
+        return [None] * n_envs
+    if type(seed) is not int or not 0 <= seed <= 2**32 - n_envs:
+        raise BadArgument(
+            f"seed is {seed!r}: give a whole number from 0 to 2**32 - n_envs, or None"
+        )
+    return [seed + index for index in range(n_envs)]

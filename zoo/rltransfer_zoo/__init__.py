@@ -1,0 +1,1 @@
+"""Agents that are shipped with rltransfer, one pair of files each."""

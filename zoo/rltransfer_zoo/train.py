@@ -1,0 +1,124 @@
+"""Train the agents of the zoo: ``python -m rltransfer_zoo.train NAME [NAME ...]``.
+
+Hyperparameters follow the public tuned values of rl-baselines3-zoo where it has the task.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rltransfer.pretrain import pretrain
+
+LINEAR_TO_0 = {"end": 0.0, "end_fraction": 1.0}
+
+AGENTS: dict[str, dict[str, Any]] = {
+    "cartpole": {
+        "task": "CartPole-v1",
+        "steps": 100_000,
+        "n_envs": 8,
+        "n_steps": 32,
+        "batch_size": 256,
+        "n_epochs": 20,
+        "gae_lambda": 0.8,
+        "gamma": 0.98,
+        "learning_rate": {"start": 1e-3, **LINEAR_TO_0},
+        "clip_range": {"start": 0.2, **LINEAR_TO_0},
+    },
+    "acrobot": {
+        "task": "Acrobot-v1",
+        "steps": 1_000_000,
+        "n_envs": 16,
+        "n_steps": 256,
+        "n_epochs": 4,
+        "gae_lambda": 0.94,
+        "normalize_obs": True,
+        "normalize_reward": True,
+    },
+    "pendulum": {
+        "task": "Pendulum-v1",
+        "steps": 200_000,
+        "n_envs": 4,
+        "n_steps": 1024,
+        "gamma": 0.9,
+        "learning_rate": 1e-3,
+        "use_sde": True,
+        "sde_sample_freq": 4,
+    },
+    "mountaincar-continuous": {
+        "task": "MountainCarContinuous-v0",
+        "steps": 20_000,
+        "n_envs": 1,
+        "n_steps": 8,
+        "batch_size": 8,  # one batch: a rollout holds 8 steps
+        "gae_lambda": 0.9,
+        "gamma": 0.9999,
+        "learning_rate": 7.77e-5,
+        "ent_coef": 0.00429,
+        "clip_range": 0.1,
+        "max_grad_norm": 5.0,
+        "vf_coef": 0.19,
+        "use_sde": True,
+        "policy_kwargs": {"log_std_init": -3.29, "ortho_init": False},
+        "normalize_obs": True,
+        "normalize_reward": True,
+    },
+    "lunarlander": {
+        "task": "LunarLander-v3",
+        "steps": 1_000_000,
+        "n_envs": 16,
+        "n_steps": 1024,
+        "n_epochs": 4,
+        "gae_lambda": 0.98,
+        "gamma": 0.999,
+        "ent_coef": 0.01,
+    },
+    "doorkey-5x5": {
+        "task": "rlt/DoorKey-5x5-v0",
+        "steps": 150_000,
+        "n_envs": 8,
+        "n_steps": 128,
+        "learning_rate": 2.5e-4,
+        "normalize_obs": True,
+        "normalize_reward": True,
+    },
+}
+
+
+def train(name: str, folder: Path, *, seed: int) -> None:
+    """Train one agent and store it as ``<folder>/<name>.safetensors`` and ``.json``."""
+    settings = dict(AGENTS[name])
+    task, steps = settings.pop("task"), settings.pop("steps")
+    started = time.monotonic()
+    agent = pretrain(
+        task,
+        steps,
+        name=name,
+        seed=seed,
+        command=f"python -m rltransfer_zoo.train {name} --seed {seed}",
+        **settings,
+    )
+    agent.save(folder / name)
+    print(f"{name}: {agent.card.score} after {time.monotonic() - started:.0f} s", flush=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m rltransfer_zoo.train", description=__doc__)
+    parser.add_argument("names", nargs="+", choices=[*AGENTS, "all"])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    args = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    for name in AGENTS if "all" in args.names else args.names:
+        train(name, args.out, seed=args.seed)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
