@@ -66,7 +66,7 @@ def choose(wanted: Recipe, probe: Probe, action_space: spaces.Space) -> Choice:
 
 def choose_unfit(wanted: Recipe, unfit: Sequence[str]) -> Choice:
     """Choose for a source that cannot act on the target, since some of its groups do not fit."""
-    recipe = wanted.but(select=None, reset=unfit)
+    recipe = _fresh_outputs(wanted.but(select=None), unfit)
     reason = f"the spaces differ, so {', '.join(unfit)} start fresh and the rest is kept"
     return Choice(recipe, math.nan, math.nan, 0, reason)
 
@@ -82,15 +82,21 @@ def _loosened(base: Recipe, probe: Probe, action_space: spaces.Space) -> tuple[R
 
 def _new_heads(base: Recipe, probe: Probe, action_space: spaces.Space) -> tuple[Recipe, str]:
     reset = ["actor.head", *(["actor.std"] if isinstance(action_space, spaces.Box) else [])]
+    base = _fresh_outputs(base, reset)
     if probe.critic_fit >= CRITIC_FITS:
-        return base.but(reset=reset), "the actor's outputs start fresh, the critic is kept"
+        return base, "the actor's outputs start fresh, the critic is kept"
     words = "the actor's outputs start fresh, the critic head is refitted"
-    return base.but(reset=reset, critic="refit"), words
+    return base.but(critic="refit"), words
+
+
+def _fresh_outputs(base: Recipe, reset: Sequence[str]) -> Recipe:
+    """Outputs that start fresh need no map from the source's."""
+    return base.but(reset=reset, outputs=None if "actor.head" in reset else base.outputs)
 
 
 def _temperature(logits: np.ndarray | None) -> float:
     """Smallest softening that brings the mean entropy to :data:`ENTROPY_FLOOR` of its maximum."""
-    if logits is None or len(logits) == 0:
+    if logits is None or len(logits) == 0 or logits.shape[1] < 2:
         return 1.0
     for temperature in (1.0, 1.5, 2.0, 3.0, 5.0):
         scaled = logits / temperature

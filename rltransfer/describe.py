@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from rltransfer.carry import TransferReport
 from rltransfer.errors import BadArgument
 from rltransfer.training.ppo import TransferMixin
 from rltransfer.training.schedule import GroupPlan, GroupScheduler
-from rltransfer.transfer import TransferReport
 
 HEADER = ("group", "weights from", "trains from", "lr", "parameters")
 
@@ -33,7 +33,8 @@ def describe(model: Any) -> str:
             f"{type(model).__name__} remembers no transfer: describe a model that adapt() returned"
         )
     scheduler, report = model.transfer.scheduler, model.transfer.report
-    base = model.lr_schedule(model._current_progress_remaining)
+    # The last rollout may have gone beyond the budget.
+    base = model.lr_schedule(max(0.0, model._current_progress_remaining))
     rows = [_row(model, scheduler, name, base) for name in scheduler.plans]
     return "\n".join([_title(report), _table([HEADER, *rows]), *_notes(report)])
 
@@ -61,11 +62,11 @@ def _origin(report: TransferReport | None, name: str) -> str:
     if report is None:
         return "fresh"
     actions = {copy.action for copy in report.tensors if copy.group == name}
-    words = {"reset": "fresh", "copied": report.source}
+    if actions & {"padded", "mapped"}:
+        actions.discard("copied")  # its bias, say
+    words = {"reset": "fresh", "copied": report.source, "refit": "refit to returns"}
     labels = {words.get(action, f"{report.source}, {action}") for action in actions}
-    label = " + ".join(sorted(labels))
-    refitted = name == "critic.head" and "refitted" in report.notes.get("critic", "")
-    return "refit to returns" if refitted else label
+    return " + ".join(sorted(labels))
 
 
 def _start(plan: GroupPlan, *, frozen: bool) -> str:
@@ -73,7 +74,7 @@ def _start(plan: GroupPlan, *, frozen: bool) -> str:
         return "never (frozen)"
     if plan.trains_from == 0:
         return "the start"
-    return f"{plan.trains_from:.0%}" + (" (frozen now)" if frozen else " (thawed)")
+    return f"{plan.trains_from * 100:.3g}%" + (" (frozen now)" if frozen else " (thawed)")
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -28,8 +28,8 @@ def all_finite(values: np.ndarray) -> bool:
     Args:
         values: Numbers, any shape.
     """
-    flat = values.ravel()  # A view; its method spares the dispatch that numpy.vdot has.
-    return isfinite(flat.dot(flat)) or bool(np.isfinite(flat).all())
+    # vdot, because dot warns of the overflow.
+    return isfinite(np.vdot(values, values)) or bool(np.isfinite(values).all())
 
 
 def float_keys(space: spaces.Space) -> tuple[Any, ...]:
@@ -129,8 +129,13 @@ class GuardVecEnv(VecEnvWrapper):
     def _check(self, observations: Any) -> None:
         for key in self._keys:
             if not all_finite(observations if key is None else observations[key]):
-                (index, *place), problem = first_not_finite(observations, self._keys) or ((0,), "")
-                self._refuse(index, place, problem)
+                self._refuse_observation(observations)
+
+    def _refuse_observation(self, observations: Any) -> None:
+        found = first_not_finite(observations, self._keys)
+        if found is not None:
+            (index, *place), problem = found
+            self._refuse(index, place, problem)
 
     def _end_episodes(self, done: list[bool], infos: Any) -> None:
         for index, ended in enumerate(done):

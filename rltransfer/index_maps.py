@@ -30,6 +30,7 @@ class IndexMaps:
         other_inputs: Whether equally many inputs mean something else in the target, such as one
             Discrete observation instead of four numbers.
         other_outputs: Whether equally many outputs do, such as a mean instead of a logit.
+        softmax: Whether outputs compete, so that an average bias makes a new one neutral.
     """
 
     inputs: Indices | None
@@ -39,6 +40,7 @@ class IndexMaps:
     entry: tuple[str, ...]
     other_inputs: bool = False
     other_outputs: bool = False
+    softmax: bool = False
 
     @property
     def pads(self) -> bool:
@@ -73,6 +75,7 @@ def index_maps(
         entry=tuple(input_groups(groups)),
         other_inputs=other_in and inputs is None,
         other_outputs=source_out == target_out and other_out and outputs is None,
+        softmax=isinstance(policy.action_space, (spaces.Discrete, spaces.MultiDiscrete)),
     )
 
 

@@ -51,11 +51,14 @@ def _differences(agent: Agent, policy: Any) -> str:
         "observes": (agent.observation_space, policy.observation_space),
         "acts in": (agent.action_space, policy.action_space),
     }
-    return ", ".join(
-        f"the source {verb} {source} and the target {target}"
-        for verb, (source, target) in pairs.items()
-        if source != target
-    ) or "the policies differ"
+    return (
+        ", ".join(
+            f"the source {verb} {source} and the target {target}"
+            for verb, (source, target) in pairs.items()
+            if source != target
+        )
+        or "the policies differ"
+    )
 
 
 def _cures(

@@ -142,10 +142,10 @@ def _levels(agent: Agent, target: str | EnvSpec, seed: int) -> tuple[float, floa
     known = task(target if isinstance(target, str) else target.id)
     low, high, steps = known.random, known.reference, 0
     if low is None:
-        measured = random_score(known.id, episodes=EPISODES, seed=seed)
+        measured = random_score(target, episodes=EPISODES, seed=seed, max_steps=LONGEST)
         low, steps = float(measured.returns.mean()), int(measured.lengths.sum())
-    if high is None:
-        high = agent.card.score.mean if agent.card.score else None
+    if high is None and agent.card.score and agent.card.score.mean > low:
+        high = agent.card.score.mean
     if high is None or high == low:
         raise BadArgument(
             f"recipe 'auto' needs a level to compare with: give {known.id!r} a reference score "

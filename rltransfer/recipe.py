@@ -160,6 +160,19 @@ class Recipe:
         return replace(self, **changes)
 
 
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _plain_number(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _real(value: Any) -> Any:
+    value = _plain_number(value)
+    return float(value) if type(value) is int and abs(value) < 2**53 else value
+
+
 _PRESETS = {
     # Everything fresh: the control that every gain is measured against.
     "scratch": Recipe(
@@ -190,14 +203,3 @@ def recipe(name: str | Recipe) -> Recipe:
     return PRESETS[name]
 
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _plain_number(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _real(value: Any) -> Any:
-    value = _plain_number(value)
-    return float(value) if type(value) is int and abs(value) < 2**53 else value

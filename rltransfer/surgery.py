@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from gymnasium import spaces
-from torch import nn
 
 from rltransfer.agents import Agent
-from rltransfer.errors import RecipeError
+from rltransfer.effects import check_effects, check_inputs
 from rltransfer.index_maps import IndexMaps, Indices
 from rltransfer.layers import LayerGroup, select
 from rltransfer.misfits import refuse_leftovers, refuse_misfits
@@ -64,11 +62,13 @@ def plan_copy(
         RecipeError: The recipe asks for something that has no effect on this policy.
     """
     reset = set(select(recipe.reset, groups)) if recipe.reset else set()
-    _check_effects(policy, recipe, reset)
+    check_effects(policy, recipe, reset)
     plan = plan_tensors(agent, policy, groups, recipe, maps)
-    refuse_misfits([copy for copy in plan if copy.action == "misfit"], agent, policy, groups, recipe)
+    refuse_misfits(
+        [copy for copy in plan if copy.action == "misfit"], agent, policy, groups, recipe
+    )
     refuse_leftovers(agent, policy.state_dict(), groups, reset)
-    _check_inputs(plan, recipe, maps)
+    check_inputs(plan, recipe, maps)
     return plan
 
 
@@ -141,10 +141,11 @@ def _axes(
 ) -> dict[int, tuple[int, Indices]]:
     """Axes of a tensor that are mapped: how many entries the source has, and their indices."""
     axes: dict[int, tuple[int, Indices]] = {}
-    if maps.outputs is not None and _acts(group, key):
-        # gSDE without full_std has one column for all actions.
-        if key != "log_std" or shape[-1] == maps.source_outputs:
-            axes[len(shape) - 1 if key == "log_std" else 0] = maps.source_outputs, maps.outputs
+    axis = len(shape) - 1 if key == "log_std" else 0
+    # gSDE without full_std has one column for all actions.
+    one_for_all = key == "log_std" and shape[axis] == 1 < maps.source_outputs
+    if maps.outputs is not None and _acts(group, key) and not one_for_all:
+        axes[axis] = maps.source_outputs, maps.outputs
     if maps.inputs is not None and group in maps.entry and _on_inputs(key, shape):
         axes[1] = maps.source_inputs, maps.inputs
     return axes
@@ -166,21 +167,23 @@ def _carried(
     carried = source.to(fresh.device, fresh.dtype)
     for axis, (_, indices) in _axes(copy.group, copy.key, tuple(source.shape), maps).items():
         known = torch.tensor([index or 0 for index in indices], device=fresh.device)
-        new = torch.tensor([i for i, index in enumerate(indices) if index is None], dtype=torch.long)
-        missing = _missing(copy, carried, fresh, axis, new.to(fresh.device))
-        carried = carried.index_select(axis, known).index_copy(axis, new.to(fresh.device), missing)
+        picked = carried.index_select(axis, known)
+        for i, index in enumerate(indices):
+            if index is None:
+                entry = picked.select(axis, i)
+                entry.copy_(_new_entry(copy, carried, fresh.select(axis, i), maps))
+        carried = picked
     return carried
 
 
-def _missing(
-    copy: TensorCopy, source: torch.Tensor, fresh: torch.Tensor, axis: int, new: torch.Tensor
+def _new_entry(
+    copy: TensorCopy, source: torch.Tensor, fresh: torch.Tensor, maps: IndexMaps
 ) -> torch.Tensor:
     """New inputs and actions: zero weights, a neutral bias, the fresh standard deviation."""
     if copy.key == "log_std":
-        return fresh.index_select(axis, new)
-    shape = [len(new) if i == axis else n for i, n in enumerate(source.shape)]
-    bias = source.mean() if source.dim() == 1 and len(new) else 0.0
-    return torch.zeros(shape, dtype=fresh.dtype, device=fresh.device) + bias
+        return fresh
+    neutral = source.mean() if source.dim() == 1 and maps.softmax else torch.zeros(())
+    return neutral.to(fresh.device)
 
 
 def _exploration(log_std: torch.Tensor, policy: Any, recipe: Recipe) -> torch.Tensor:
@@ -189,36 +192,3 @@ def _exploration(log_std: torch.Tensor, policy: Any, recipe: Recipe) -> torch.Te
     if recipe.log_std == "reset":
         return torch.full_like(log_std, float(policy.log_std_init))
     return log_std.clamp(min=float(recipe.log_std))
-
-
-def _check_effects(policy: Any, recipe: Recipe, reset: Collection[str]) -> None:
-    """Refuse what would silently have no effect."""
-    if not isinstance(recipe.log_std, str) and not hasattr(policy, "log_std"):
-        raise RecipeError(
-            f"log_std={recipe.log_std!r} is a floor for continuous actions, and the target has "
-            f"{policy.action_space}: soften its logits with temperature instead, such as 2.0"
-        )
-    if recipe.outputs is not None and "actor.head" in reset:
-        raise RecipeError("outputs maps actions, but reset names actor.head: drop one of the two")
-    if recipe.temperature == 1.0:
-        return
-    if isinstance(policy.action_space, spaces.Box):
-        raise RecipeError(
-            "temperature softens discrete actions, and the target's are continuous: "
-            "set a floor with log_std instead, such as log_std=-0.7"
-        )
-    if "actor.head" in reset:
-        raise RecipeError("temperature softens copied logits, but reset names actor.head: drop one")
-    if not isinstance(getattr(policy, "action_net", None), nn.Linear):
-        raise RecipeError(f"temperature needs a linear action_net: {type(policy).__name__} has none")
-
-
-def _check_inputs(plan: Sequence[TensorCopy], recipe: Recipe, maps: IndexMaps) -> None:
-    entering = [copy for copy in plan if copy.group in maps.entry and copy.carried]
-    if maps.inputs is None or not entering or any(c.action != "copied" for c in entering):
-        return
-    name = "pad_inputs" if recipe.pad_inputs else "inputs"
-    raise RecipeError(
-        f"{name} has no columns to act on, since the observation enters {entering[0].group} as an "
-        "image: drop it, or wrap the target in a Gymnasium wrapper that shows what the source saw"
-    )

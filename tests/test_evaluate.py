@@ -231,7 +231,7 @@ def test_it_is_the_plain_loop_in_one_batch(name):
 class Interruption(BaseCallback):
     """Evaluates in the middle of rollouts, where noise and recurrent states are in use."""
 
-    def __init__(self, task, every=5):
+    def __init__(self, task, every=9):
         super().__init__()
         self.task, self.every, self.count = task, every, 0
 
@@ -272,7 +272,7 @@ def test_training_goes_on_as_without_evaluation(name):
     task = model.get_env().get_attr("spec")[0].id
     interruption, curve = Interruption(task), Evaluate(task, points=3, episodes=2)
     model.learn(96, callback=[interruption, curve])
-    assert interruption.count == 9 and len(curve.curve.steps) == 4
+    assert interruption.count == 5 and len(curve.curve.steps) == 4
     expected, got = fingerprint(plain), fingerprint(model)
     assert expected.keys() == got.keys()
     for key in expected:
@@ -350,6 +350,28 @@ def test_random_actions():
     random_score("ev/Rude-v0", episodes=2)
     np.testing.assert_array_equal(np.random.get_state()[1], state)
     assert random.getstate() == python_state
+
+
+class Guess(gym.Env):
+    """Pays for an action that is its own next draw; chance is right half of the time."""
+
+    observation_space = spaces.Discrete(2)
+
+    def __init__(self):
+        self.action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return 0, {}
+
+    def step(self, action):
+        return 0, float(action == self.np_random.integers(2)), False, False, {}
+
+
+def test_random_actions_do_not_follow_the_noise_of_the_environment():
+    gym.register("ev/Guess-v0", entry_point=Guess)
+    result = random_score("ev/Guess-v0", episodes=20, max_steps=100)
+    assert 45 < result.mean < 55
 
 
 def test_an_agent_is_evaluated_with_its_normalization(tmp_path):

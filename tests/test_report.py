@@ -362,7 +362,7 @@ def test_markdown_table_is_well_formed(summary: report.Summary) -> None:
 
 
 def drawn(figure: Figure) -> list[Text]:
-    return [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    return [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_visible()]
 
 
 def texts(figure: Figure) -> str:

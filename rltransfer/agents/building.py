@@ -143,7 +143,8 @@ def _load_moments(policy: Any, moments: Mapping[str, torch.Tensor], name: str) -
                 "fits no parameter of the policy"
             )
         # Counters that were plain integers are stored as int64 scalars.
-        plain = value.item() if value.dtype == torch.int64 else value.clone()
+        counter = value.dtype == torch.int64 and value.dim() == 0
+        plain = value.item() if counter else value.clone()
         state["state"].setdefault(order[id(target)], {})[key] = plain
     policy.optimizer.load_state_dict(state)
 

@@ -80,7 +80,7 @@ def write(
     if len(content) > MAX_TENSORS or len(text) > MAX_TEXT:
         raise BadArgument(f"{path}: an agent of {len(content) + len(text)} bytes is too large")
     for target in (tensor_path, text_path):
-        if target.is_dir():
+        if os.path.isdir(target):
             raise NotWritable(f"{target}: cannot be written: it is a folder; choose another name")
     staged = files.stage(tensor_path, content)
     try:
@@ -210,12 +210,12 @@ def _pending(text_path: Path) -> Path:
 
 def _check_present(tensor_path: Path, text_path: Path) -> None:
     missing = [path for path in (tensor_path, text_path) if not os.path.exists(path)]
-    if text_path in missing and os.path.exists(_pending(text_path)):
-        missing.remove(text_path)
     if len(missing) == 2:
         raise BadCheckpoint(
             f"no agent at {stem(tensor_path)}: expected {tensor_path.name} and {text_path.name}"
         )
+    if text_path in missing and os.path.exists(_pending(text_path)):
+        return
     if missing:
         raise BadCheckpoint(f"{missing[0]} is missing: an agent is two files, copy both")
 
@@ -231,7 +231,8 @@ def _matching_text(text_path: Path, tensor_path: Path, digest: str) -> dict[str,
         except BadCheckpoint as error:
             failure = failure or error
             continue
-        if take(take(document, "weights", dict), "sha256", str) == digest:
+        weights = document.get("weights")
+        if isinstance(weights, dict) and weights.get("sha256") == digest:
             return document
         failure = failure or BadCheckpoint(
             f"{tensor_path}: corrupt, or of another agent than {text_path.name}: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -77,10 +78,10 @@ def _is_path(name_or_path: str | Path) -> bool:
     """Tell whether a path is meant: it looks like one, or the files are there."""
     path = bundle.stem(name_or_path)
     looks = isinstance(name_or_path, Path) or len(path.parts) > 1 or str(path) != str(name_or_path)
-    return looks or any(file.exists() for file in bundle.pair(path))
+    return looks or any(map(os.path.exists, bundle.pair(path)))
 
 
 def _refuse_zip(given: str) -> None:
     zipped = Path(given + ".zip").expanduser()
-    if zipped.exists() and not any(file.exists() for file in bundle.pair(given)):
+    if os.path.exists(zipped) and not any(map(os.path.exists, bundle.pair(given))):
         raise BadArgument(f"'{zipped}' {_FOREIGN}")

@@ -46,6 +46,7 @@ def pretrain(args: argparse.Namespace) -> int:
     path = bundle.stem(bundle.pair(args.out)[1])
     folders.check_writable(path.parent)
     with watching(args.steps, alone=True) as watch:
+        watch(args.task, 0, args.steps)
         agent = run_pretrain(
             args.task,
             args.steps,
@@ -74,6 +75,7 @@ def finetune(args: argparse.Namespace) -> int:
     recipe, label = _recipe(args)
     out = args.out or _default_folder(args, label)
     with watching(args.steps, alone=True) as watch:
+        watch(args.target, 0, args.steps)
         done = run_finetune(
             args.source,
             args.target,

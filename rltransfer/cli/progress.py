@@ -29,7 +29,7 @@ SPEED_SECONDS = 300.0
 def watching(total_steps: int, *, alone: bool = False) -> Iterator[Watch]:
     """Show the steps of all runs together, and a bar for each run that is under way.
 
-    Without a terminal, one line is printed for each finished run.
+    Without a terminal, one line is printed for each finished run of several.
 
     Args:
         total_steps: Steps of all runs together.
@@ -39,9 +39,10 @@ def watching(total_steps: int, *, alone: bool = False) -> Iterator[Watch]:
     with Progress(
         TextColumn("{task.description}", table_column=Column(no_wrap=True, ratio=1)),
         BarColumn(bar_width=20),
-        _Steps(),
+        _Steps(table_column=Column(justify="right")),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("left"),
         console=console,
         expand=True,
         speed_estimate_period=SPEED_SECONDS,
@@ -56,7 +57,7 @@ class _Steps(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Render the column of one bar."""
         total = f"{task.total:,.0f}" if task.total is not None else "?"
-        return Text(f"{task.completed:,.0f}/{total}".rjust(2 * len(total) + 1))
+        return Text(f"{task.completed:,.0f}/{total}")
 
 
 class _Display:
@@ -64,7 +65,7 @@ class _Display:
 
     def __init__(self, bars: Progress, console: Console, total_steps: int, *, alone: bool) -> None:
         self._bars, self._console, self._total = bars, console, total_steps
-        self._all = None if alone else bars.add_task("all runs, steps", total=total_steps)
+        self._all = None if alone else bars.add_task("all runs", total=total_steps)
         self._running: dict[str, TaskID] = {}
         self._steps: dict[str, int] = {}
         self._finished: set[str] = set()
@@ -95,6 +96,6 @@ class _Display:
         self._finished.add(name)
         if name in self._running and self._all is not None:
             self._bars.remove_task(self._running[name])
-        if self._bars.disable:
+        if self._bars.disable and self._all is not None:
             part = sum(self._steps.values()) / self._total
             self._console.print(f"{part:4.0%}  {word} {name}", highlight=False, soft_wrap=True)

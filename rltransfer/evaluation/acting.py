@@ -96,18 +96,19 @@ class PolicyActor:
 
 
 class RandomActor:
-    """Acts uniformly at random; row ``i`` draws from its own stream.
+    """Acts uniformly at random; each row draws from its own stream.
 
     Args:
         space: Action space of one environment.
         rows: Number of environments.
-        seed: Row ``i`` draws from ``seed + i``.
+        seed: Seed of the streams.
     """
 
     def __init__(self, space: spaces.Space, rows: int, seed: int) -> None:
         self._spaces = [deepcopy(space) for _ in range(rows)]
         for row, one in enumerate(self._spaces):
-            one.seed(seed + row)
+            # Not seed + row, which seeds the environment: the same stream would choose its noise.
+            one.seed(int(np.random.SeedSequence([seed, row]).generate_state(1)[0]))
 
     def __call__(self, observations: Any, live: Sequence[int], step: int) -> Sequence[Any]:
         """Choose actions; see :class:`Actor`."""

@@ -104,8 +104,9 @@ def discard(folder: Path, created: Iterable[Path] = ()) -> None:
         folder: Its folder.
         created: Folders to remove too if they are empty, innermost first.
     """
-    _remove(_traces(folder))
-    _remove_empty(created)
+    traces = _traces(folder)
+    _remove(traces)
+    _remove_empty([folder, *created] if traces else created)
 
 
 def _traces(folder: Path) -> set[Path]:

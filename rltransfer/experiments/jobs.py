@@ -13,8 +13,8 @@ from rltransfer.experiments import folders, store
 from rltransfer.experiments.run import Run, close, execute
 from rltransfer.experiments.spec import RunSpec
 
-# Called with the name of a run, steps done and steps in all. A run that is under way says 0 first;
-# one whose result was there already says only that it is done.
+# Called with the name of a run, steps done and steps in all. A run that is trained says 0 first,
+# and all of its steps only when its result is there; one whose result was found says that alone.
 Watch = Callable[[str, int, int], None]
 
 
@@ -62,9 +62,15 @@ def work(job: Job, agent: Agent, report: Callable[[int, int], None]) -> Run:
 
 
 def tell(watch: Watch | None, job: Job, steps: int) -> None:
-    """Tell the watcher how far a run is."""
+    """Tell the watcher how far a run is that is not finished."""
     if watch:
-        watch(job.name, min(steps, job.spec.steps), job.spec.steps)
+        watch(job.name, min(steps, job.spec.steps - 1), job.spec.steps)
+
+
+def tell_finished(watch: Watch | None, job: Job) -> None:
+    """Tell the watcher that the result of a run is there."""
+    if watch:
+        watch(job.name, job.spec.steps, job.spec.steps)
 
 
 def raise_named(name: str, error: TransferError) -> NoReturn:

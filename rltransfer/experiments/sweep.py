@@ -9,7 +9,7 @@ from rltransfer.agents import Agent
 from rltransfer.errors import BadArgument, TransferError
 from rltransfer.evaluate import Evaluator
 from rltransfer.experiments import folders, store
-from rltransfer.experiments.jobs import Job, Watch, raise_named, tell, work
+from rltransfer.experiments.jobs import Job, Watch, raise_named, tell, tell_finished, work
 from rltransfer.experiments.run import Run, build, close
 from rltransfer.experiments.spec import check_whole, source_hash
 from rltransfer.experiments.workers import run_apart
@@ -50,7 +50,7 @@ def sweep(
     todo = {i: job for i, job in enumerate(jobs) if i not in runs}
     rehearse(todo.values(), sources)
     for i in runs:
-        tell(watch, jobs[i], jobs[i].spec.steps)
+        tell_finished(watch, jobs[i])
     if processes == 1 or len(todo) <= 1:
         runs |= _here(todo, sources, watch)
     else:
@@ -107,7 +107,7 @@ def _here(
     runs = {}
     for i, job in jobs.items():
         runs[i] = work(job, sources[job.spec.source_hash], _reporter(watch, job))
-        tell(watch, job, job.spec.steps)
+        tell_finished(watch, job)
     return runs
 
 

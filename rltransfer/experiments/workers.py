@@ -22,7 +22,7 @@ from gymnasium.envs.registration import EnvSpec
 from rltransfer.agents import Agent
 from rltransfer.errors import BadArgument, TransferError
 from rltransfer.experiments import folders
-from rltransfer.experiments.jobs import Job, Watch, tell, work
+from rltransfer.experiments.jobs import Job, Watch, tell, tell_finished, work
 from rltransfer.experiments.run import Run
 from rltransfer.registry import Task, register_task, spec, tasks
 
@@ -100,8 +100,7 @@ def _collect(
             tell(watch, jobs[index], steps)
         for future in finished:
             runs[waiting[future]] = _result(future)
-            job = jobs[waiting[future]]
-            tell(watch, job, job.spec.steps)
+            tell_finished(watch, jobs[waiting[future]])
 
 
 def _result(future: Future[Run]) -> Run:

@@ -102,7 +102,8 @@ def pick_device(device: str, policy: Any) -> str:
     except (RuntimeError, TypeError) as error:
         raise BadArgument(f"device is {device!r}: choose 'auto', 'cpu' or 'cuda'") from error
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if chosen.type not in ("cpu", "cuda") or (chosen.type == "cuda" and (chosen.index or 0) >= count):
+    there = chosen.type == "cpu" or (chosen.type == "cuda" and (chosen.index or 0) < count)
+    if not there:
         has = f"{count} CUDA device(s)" if count else "no CUDA device"
-        raise BadArgument(f"device is {device!r}, but this machine has {has}: choose 'cpu' or 'auto'")
+        raise BadArgument(f"device is {device!r}, but this machine has {has}: choose 'cpu'")
     return str(chosen)

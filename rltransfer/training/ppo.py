@@ -23,6 +23,7 @@ from rltransfer.agents.sb3_zip import write_vecnormalize
 from rltransfer.errors import BadArgument
 from rltransfer.training.critic import CriticRefit
 from rltransfer.training.schedule import GroupScheduler
+from rltransfer.training.threads import few_threads
 from rltransfer.vec import normalization_of
 
 
@@ -65,7 +66,8 @@ class TransferMixin(OnPolicyAlgorithm):
                 f"steps is {total_timesteps}, but choosing the recipe took {spent}, which count: "
                 "give more steps, or name a recipe such as 'full'"
             )
-        return super().learn(int(total_timesteps), *args, **kwargs)
+        with few_threads(self.policy):
+            return super().learn(int(total_timesteps), *args, **kwargs)
 
     def save(self, path: Any, *args: Any, **kwargs: Any) -> None:
         """Save a zip that the plain algorithm loads, whole or not at all.

@@ -46,13 +46,15 @@ AGENTS: dict[str, dict[str, Any]] = {
         "n_envs": 4,
         "n_steps": 1024,
         "gamma": 0.9,
-        "learning_rate": 1e-3,
+        "learning_rate": {"start": 1e-3, **LINEAR_TO_0},
+        "normalize_obs": True,
+        "normalize_reward": True,
         "use_sde": True,
         "sde_sample_freq": 4,
     },
     "mountaincar-continuous": {
         "task": "MountainCarContinuous-v0",
-        "steps": 20_000,
+        "steps": 60_000,
         "n_envs": 1,
         "n_steps": 8,
         "batch_size": 8,  # one batch: a rollout holds 8 steps
@@ -80,11 +82,11 @@ AGENTS: dict[str, dict[str, Any]] = {
     },
     "doorkey-5x5": {
         "task": "rlt/DoorKey-5x5-v0",
-        "steps": 150_000,
+        "steps": 200_000,
         "n_envs": 8,
         "n_steps": 128,
-        "learning_rate": 2.5e-4,
-        "normalize_obs": True,
+        "learning_rate": {"start": 5e-4, **LINEAR_TO_0},
+        "ent_coef": 0.01,
         "normalize_reward": True,
     },
 }

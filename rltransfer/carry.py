@@ -1,0 +1,185 @@
+"""Carrying a source agent over into a fresh model: tensors, critic, moments and statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from stable_baselines3.common.vec_env import VecNormalize
+
+from rltransfer.agents import Agent
+from rltransfer.choose import Choice
+from rltransfer.critic_mode import blank_head, critic_groups, critic_mode
+from rltransfer.errors import RecipeError
+from rltransfer.index_maps import IndexMaps, index_maps
+from rltransfer.layers import layer_groups
+from rltransfer.misfits import left_behind
+from rltransfer.recipe import Recipe
+from rltransfer.statistics import carry_statistics, fix_observations
+from rltransfer.surgery import TensorCopy, apply_copy, plan_copy
+from rltransfer.training.critic import CriticRefit
+from rltransfer.training.ppo import Transfer, TransferMixin
+from rltransfer.training.schedule import GroupScheduler, plan_groups
+from rltransfer.vec import normalize
+
+
+@dataclass(frozen=True)
+class TransferReport:
+    """What was carried over, and how.
+
+    Attributes:
+        source: Name of the source agent.
+        target: Gymnasium id of the target.
+        recipe: The recipe that was followed; after ``"auto"``, the one that was chosen.
+        tensors: What happened to each tensor.
+        notes: What happened to everything else, in words, by name.
+        choice: What ``"auto"`` measured and decided, if it was asked.
+    """
+
+    source: str
+    target: str
+    recipe: Recipe
+    tensors: tuple[TensorCopy, ...]
+    notes: Mapping[str, str] = field(default_factory=dict)
+    choice: Choice | None = None
+
+
+def carry_over(
+    model: TransferMixin, agent: Agent, target: str, recipe: Recipe, choice: Choice | None = None
+) -> None:
+    """Make a fresh model start from a source, as a recipe says.
+
+    Args:
+        model: A fresh model on the target, with the source's architecture. Changed in place.
+        agent: The source.
+        target: Gymnasium id of the target.
+        recipe: The recipe to follow.
+        choice: How it was chosen, if ``"auto"`` chose it.
+
+    Raises:
+        SpaceMismatch: The spaces differ and the recipe does not bridge them.
+        RecipeError: The recipe does not fit the policy.
+        UnknownName: It names a layer group that the policy does not have.
+    """
+    groups = layer_groups(model.policy)
+    critic = critic_mode(agent, model, groups, recipe)
+    followed = recipe.but(reset=[*recipe.reset, *critic_groups(critic, groups, recipe)])
+    maps = index_maps(agent, model.policy, groups, recipe)
+    tensors = plan_copy(agent, model.policy, groups, followed, maps)
+    plans = plan_groups(groups, followed)
+    apply_copy(agent, model.policy, tensors, maps, followed)
+    if critic == "refit":
+        blank_head(model.policy)
+        tensors = [replace(c, action="refit") if c.group == "critic.head" else c for c in tensors]
+    notes = {
+        "critic": _CRITIC_WORDS[critic].format(n=recipe.refit_rollouts),
+        **_exploration_notes(model, recipe),
+        "optimizer": _carry_moments(model, agent, tensors, recipe),
+        **_carry_normalization(model, agent, recipe, maps, kept_critic=critic == "keep"),
+        **_space_notes(model, agent),
+    }
+    model.transfer = Transfer(
+        scheduler=GroupScheduler(model.policy, groups, plans),
+        origin=_origin(model, tensors),
+        refit=CriticRefit(recipe.refit_rollouts) if critic == "refit" else None,
+        spent=choice.steps if choice else 0,
+        report=TransferReport(agent.card.name, target, recipe, tuple(tensors), notes, choice),
+    )
+
+
+_CRITIC_WORDS = {
+    "keep": "kept from the source",
+    "reset": "fresh",
+    "refit": "head refitted by ridge regression on the returns of the first {n} rollout(s)",
+}
+
+
+def _exploration_notes(model: TransferMixin, recipe: Recipe) -> dict[str, str]:
+    notes = {}
+    if recipe.temperature != 1.0:
+        notes["logits"] = f"divided by {recipe.temperature:g}"
+    if not isinstance(recipe.log_std, str):
+        notes["log standard deviation"] = f"at least {recipe.log_std:g}"
+    elif hasattr(model.policy, "log_std") and recipe.log_std == "reset":
+        notes["log standard deviation"] = f"reset to {model.policy.log_std_init:g}"
+    return notes
+
+
+def _carry_moments(
+    model: TransferMixin, agent: Agent, tensors: list[TensorCopy], recipe: Recipe
+) -> str:
+    if recipe.optimizer == "fresh":
+        return "fresh moments"
+    if not agent.optimizer:
+        raise RecipeError("the source carries no optimizer moments: use optimizer='fresh'")
+    copied = {copy.key for copy in tensors if copy.action == "copied"}
+    parameters = dict(model.policy.named_parameters())
+    count = 0
+    for name, parameter in parameters.items():
+        moments = _moments(agent, name, parameter) if name in copied else {}
+        if moments:
+            model.policy.optimizer.state[parameter] = moments
+            count += 1
+    return f"moments of {count} of {len(parameters)} tensors copied"
+
+
+def _moments(agent: Agent, name: str, parameter: torch.Tensor) -> dict[str, Any]:
+    """State of the optimizer; its counters stay on the CPU, and plain integers were stored."""
+    found: dict[str, Any] = {}
+    for full, value in (agent.optimizer or {}).items():
+        owner, _, key = full.rpartition("/")
+        if owner == name:
+            plain = value.item() if value.dtype == torch.int64 else value.clone()
+            found[key] = value.to(parameter.device, copy=True) if value.dim() else plain
+    return found
+
+
+def _carry_normalization(
+    model: TransferMixin, agent: Agent, recipe: Recipe, maps: IndexMaps, *, kept_critic: bool
+) -> dict[str, str]:
+    keep_returns = recipe.return_stats == "copy" or (recipe.return_stats == "auto" and kept_critic)
+    chosen = carry_statistics(
+        agent.normalization, recipe, maps.inputs, keep_returns=keep_returns, gamma=model.gamma
+    )
+    if chosen is None:
+        return {"normalization": "none, like the source"}
+    venv = normalize(model.get_env(), chosen, training=True)  # pyright: ignore[reportArgumentType]
+    model.set_env(venv)
+    if recipe.obs_stats == "freeze" and isinstance(venv, VecNormalize) and chosen.obs:
+        fix_observations(venv)
+    return {
+        "observation statistics": _stats_words(chosen.obs, chosen.obs_stats, recipe),
+        "return statistics": "not used"
+        if not chosen.reward
+        else ("copied" if chosen.return_stats is not None else "fresh"),
+    }
+
+
+def _stats_words(used: bool, stats: Any, recipe: Recipe) -> str:
+    if not used:
+        return "not used"
+    if stats is None:
+        return "fresh"
+    capped = f"copied, standing for at most {recipe.obs_count:,.0f} samples"
+    return "copied and frozen" if recipe.obs_stats == "freeze" else capped
+
+
+def _space_notes(model: TransferMixin, agent: Agent) -> dict[str, str]:
+    notes = {}
+    pairs = {
+        "observation space": (agent.observation_space, model.observation_space),
+        "action space": (agent.action_space, model.action_space),
+    }
+    for name, (source, target) in pairs.items():
+        if source != target:
+            notes[name] = f"source {source}, target {target}"
+    left = left_behind(agent, model.policy.state_dict())
+    return {**notes, **({"left behind": ", ".join(left)} if left else {})}
+
+
+def _origin(model: TransferMixin, tensors: list[TensorCopy]) -> dict[str, torch.Tensor]:
+    carried = {copy.key for copy in tensors if copy.carried}
+    parameters = model.policy.named_parameters()
+    return {name: p.detach().clone() for name, p in parameters if name in carried}
