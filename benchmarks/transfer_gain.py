@@ -21,7 +21,7 @@ import torch
 from rltransfer.agents.files import atomic_write
 from rltransfer.cli.progress import watching
 from rltransfer.errors import TransferError
-from rltransfer.experiments import store
+from rltransfer.experiments import folders
 from rltransfer.experiments.benchmark import benchmark, case_of, write
 from rltransfer.recipe import recipe
 
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     command = shlex.join(["python", "benchmarks/transfer_gain.py", *sys.argv[1:]])
     for folder in (args.runs, args.out):
-        store.prepare(folder)
+        folders.check_writable(folder)
     with watching(len(seeds) * len(names) * sum(case.steps for case in cases)) as watch:
         gains = benchmark(
             cases,

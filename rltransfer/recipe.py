@@ -37,7 +37,7 @@ class Recipe:
         thaw: When frozen groups begin to train, as fractions of training in (0, 1); a group without
             an entry stays frozen. ``"top_down"`` thaws from the heads to the input, one layer at a
             time, ``"bottom_up"`` the other way round (Howard & Ruder 2018, section 3.3). A group's
-            own name goes before globs, whatever their order.
+            own name goes before globs, whatever their order; globs match frozen groups only.
         thaw_by: Fraction of training by which ``"top_down"`` or ``"bottom_up"`` has thawed all.
         reset: Groups that start fresh, with the initialization that PPO would give them.
         lr_decay: Learning-rate factor for each layer further from the heads, in (0, 1]

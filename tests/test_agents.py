@@ -632,7 +632,7 @@ def test_foreign_files_say_how_to_hand_them_over(name: str) -> None:
         load(name)
 
 
-def test_bad_names(tmp_path: Path) -> None:
+def test_bad_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadCheckpoint, match="no agent at"):
         load(tmp_path / "nothing")
     with pytest.raises(BadArgument, match="expected a name or a path"):
@@ -640,6 +640,9 @@ def test_bad_names(tmp_path: Path) -> None:
     (tmp_path / "best.zip").write_bytes(b"PK")
     with pytest.raises(BadArgument, match=r"best\.zip.*PPO\.load"):
         load(tmp_path / "best")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadArgument, match=r"best\.zip.*PPO\.load"):
+        load("best")
     with pytest.raises(BadArgument, match="to_sb3"):
         agent().save(tmp_path / "a.zip")
     for nameless in ("", "/", "."):

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
-from sb3_contrib import MaskablePPO, RecurrentPPO
-from sb3_contrib.common.recurrent.type_aliases import RNNStates
+from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
@@ -67,7 +66,7 @@ class Toy(gym.Env):
         fails_at: Step at which the first observation is NaN; None for never.
     """
 
-    opened = 0
+    open: ClassVar[set[int]] = set()
 
     def __init__(
         self,
@@ -84,7 +83,7 @@ class Toy(gym.Env):
         self._fails_at = fails_at
         self._steps = 0
         self._seen: Any = None
-        Toy.opened += 1
+        Toy.open.add(id(self))
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
         super().reset(seed=seed)
@@ -102,7 +101,7 @@ class Toy(gym.Env):
         return self._observe(), self._scale * reward, False, False, {}
 
     def close(self) -> None:
-        Toy.opened -= 1
+        Toy.open.discard(id(self))
 
     def action_masks(self) -> np.ndarray:
         space = self.action_space
@@ -311,7 +310,6 @@ KINDS: dict[str, Kind] = {
     "recurrent shared": Kind("v4", "d2", _lstm(enable_critic_lstm=False, shared_lstm=True)),
     "stacked": Kind("v4", "d2", _lstm(n_lstm_layers=2, lstm_kwargs={"dropout": 0.3})),
 }
-EXTENDING = {"image", "mixed"}  # slower to train
 
 
 @cache
@@ -414,11 +412,3 @@ def assert_same_outputs(
     for name, value in first.items():
         assert value.shape == second[name].shape, name
         assert torch.allclose(value, second[name], rtol=0, atol=atol), name
-
-
-__all__ = [name for name in dir() if not name.startswith("_")] and [
-    "ACTIONS", "KINDS", "LENGTH", "OBSERVATIONS", "SETTINGS", "SMALL", "Forgetful", "Gated", "Inline",
-    "Kind", "MaskablePPO", "Named", "Normed", "RNNStates", "Toy", "adapted", "assert_same_outputs",
-    "fading", "moments", "outputs", "same", "samples", "source", "tensors", "toy", "train",
-    "without_score",
-]  # fmt: skip

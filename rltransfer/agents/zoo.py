@@ -44,9 +44,9 @@ def load(name_or_path: str | Path, classes: Mapping[str, type] | None = None) ->
         names = _names(folder)
         if given in names:
             return Agent.read(folder / given, classes=classes)
+        _refuse_zip(given)
         if not _is_path(name_or_path):
             raise UnknownName(suggest(given, names, kind="agent") + "; or give a path to a file")
-    _refuse_zip(given)
     return Agent.read(name_or_path, classes=classes)
 
 

@@ -56,9 +56,6 @@ def plan_groups(groups: Mapping[str, LayerGroup], recipe: Recipe) -> dict[str, G
     """
     frozen = select(recipe.freeze, groups) if recipe.freeze else []
     thaw = _thaw_times(groups, frozen, recipe)
-    for name in thaw:
-        if name not in frozen:
-            raise RecipeError(f"thaw names {name!r}, which is not frozen: add it to freeze")
     scale = by_pattern(recipe.lr_scale, groups, "lr_scale")
     plans = {
         name: GroupPlan(
@@ -166,7 +163,10 @@ def _thaw_times(
     groups: Mapping[str, LayerGroup], frozen: list[str], recipe: Recipe
 ) -> dict[str, float]:
     if not isinstance(recipe.thaw, str):
-        return by_pattern(recipe.thaw, groups, "thaw")
+        for pattern in recipe.thaw:
+            if not set(select([pattern], groups)) & set(frozen):
+                raise RecipeError(f"thaw names {pattern!r}, which is not frozen: add it to freeze")
+        return by_pattern(recipe.thaw, frozen, "thaw")
     depths = sorted({groups[name].depth for name in frozen}, reverse=recipe.thaw == BOTTOM_UP)
     return {
         name: recipe.thaw_by * (depths.index(groups[name].depth) + 1) / len(depths)

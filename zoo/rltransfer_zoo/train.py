@@ -42,7 +42,7 @@ AGENTS: dict[str, dict[str, Any]] = {
     },
     "pendulum": {
         "task": "Pendulum-v1",
-        "steps": 200_000,
+        "steps": 400_000,
         "n_envs": 4,
         "n_steps": 1024,
         "gamma": 0.9,
