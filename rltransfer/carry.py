@@ -65,11 +65,11 @@ def carry_over(
     """
     groups = layer_groups(model.policy)
     critic = critic_mode(agent, model, groups, recipe)
-    followed = recipe.but(reset=[*recipe.reset, *critic_groups(critic, groups, recipe)])
+    also = critic_groups(critic, groups, recipe)
     maps = index_maps(agent, model.policy, groups, recipe)
-    tensors = plan_copy(agent, model.policy, groups, followed, maps)
-    plans = plan_groups(groups, followed)
-    apply_copy(agent, model.policy, tensors, maps, followed)
+    tensors = plan_copy(agent, model.policy, groups, recipe, maps, also)
+    plans = plan_groups(groups, recipe.but(reset=[*recipe.reset, *also]))
+    apply_copy(agent, model.policy, tensors, maps, recipe)
     if critic == "refit":
         blank_head(model.policy)
         tensors = [replace(c, action="refit") if c.group == "critic.head" else c for c in tensors]
@@ -141,7 +141,12 @@ def _carry_normalization(
 ) -> dict[str, str]:
     keep_returns = recipe.return_stats == "copy" or (recipe.return_stats == "auto" and kept_critic)
     chosen = carry_statistics(
-        agent.normalization, recipe, maps.inputs, keep_returns=keep_returns, gamma=model.gamma
+        agent.normalization,
+        recipe,
+        maps.inputs,
+        model.observation_space,
+        keep_returns=keep_returns,
+        gamma=model.gamma,
     )
     if chosen is None:
         return {"normalization": "none, like the source"}

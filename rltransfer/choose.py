@@ -64,9 +64,16 @@ def choose(wanted: Recipe, probe: Probe, action_space: spaces.Space) -> Choice:
     return Choice(recipe, probe.score, probe.critic_fit, probe.steps, reason)
 
 
-def choose_unfit(wanted: Recipe, unfit: Sequence[str]) -> Choice:
-    """Choose for a source that cannot act on the target, since some of its groups do not fit."""
+def choose_unfit(wanted: Recipe, unfit: Sequence[str], *, stats_fit: bool = True) -> Choice:
+    """Choose for a source that cannot act on the target, since some of its groups do not fit.
+
+    Args:
+        wanted: The recipe with ``select``; its index maps are kept.
+        unfit: Names of the groups that do not fit.
+        stats_fit: Whether the observation statistics do.
+    """
     recipe = _fresh_outputs(wanted.but(select=None), unfit)
+    recipe = recipe if stats_fit else recipe.but(obs_stats="reset")
     reason = f"the spaces differ, so {', '.join(unfit)} start fresh and the rest is kept"
     return Choice(recipe, math.nan, math.nan, 0, reason)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import get_flattened_obs_dim
 
@@ -15,6 +17,8 @@ from rltransfer.layers import LayerGroup, input_groups
 from rltransfer.recipe import Recipe
 
 Indices = tuple[int | None, ...]
+# An LSTM's weights on its own state, on a projection of it, and of its upper layers.
+_NOT_ON_INPUTS = re.compile(r"weight_(hh|hr)_l\d+|weight_ih_l[1-9]")
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,8 @@ class IndexMaps:
         outputs: Source row for each target row, None for a new one.
         source_inputs: Width of the source's flattened observation.
         source_outputs: Number of the source's outputs.
-        entry: Layer groups that the observation enters; only these have input columns.
+        entry: Layer groups that the observation enters.
+        columns: ``state_dict`` keys of the matrices that multiply the observation.
         other_inputs: Whether equally many inputs mean something else in the target, such as one
             Discrete observation instead of four numbers.
         other_outputs: Whether equally many outputs do, such as a mean instead of a logit.
@@ -38,6 +43,7 @@ class IndexMaps:
     source_inputs: int
     source_outputs: int
     entry: tuple[str, ...]
+    columns: frozenset[str] = frozenset()
     other_inputs: bool = False
     other_outputs: bool = False
     softmax: bool = False
@@ -56,7 +62,8 @@ def index_maps(
     """Resolve ``pad_inputs``, ``inputs`` and ``outputs`` against both pairs of spaces.
 
     Raises:
-        RecipeError: A map has the wrong length, or names an index that the source does not have.
+        RecipeError: A map has the wrong length, names an index that the source does not have, or
+            could mean several matrices of a layer group.
     """
     seen, shown = agent.observation_space, policy.observation_space
     source_in, target_in = get_flattened_obs_dim(seen), get_flattened_obs_dim(shown)
@@ -65,6 +72,9 @@ def index_maps(
     outputs = _tuple(recipe.outputs)
     _check_map("inputs", inputs, source_in, target_in)
     _check_map("outputs", outputs, source_out, target_out)
+    entry = tuple(input_groups(groups))
+    mapped = entry if inputs is not None else ()
+    columns = [_columns_of(agent, policy, groups[name], source_in) for name in mapped]
     other_in = source_in == target_in and _columns(seen) != _columns(shown)
     other_out = _outputs(agent.action_space) != _outputs(policy.action_space)
     return IndexMaps(
@@ -72,11 +82,29 @@ def index_maps(
         outputs=outputs,
         source_inputs=source_in,
         source_outputs=source_out,
-        entry=tuple(input_groups(groups)),
+        entry=entry,
+        columns=frozenset().union(*columns),
         other_inputs=other_in and inputs is None,
         other_outputs=source_out == target_out and other_out and outputs is None,
         softmax=isinstance(policy.action_space, (spaces.Discrete, spaces.MultiDiscrete)),
     )
+
+
+def _columns_of(agent: Agent, policy: Any, group: LayerGroup, width: int) -> set[str]:
+    """Keys of the matrix of an entry group that multiplies the observation, if it has one."""
+    found = [name for name in group.parameters if _multiplies(agent.weights.get(name), name, width)]
+    if len(found) > 1:
+        raise RecipeError(
+            f"{group.name} has {len(found)} matrices with {width} columns ({', '.join(found)}), "
+            "and only that on the observation is mapped: let layer_groups() name them one by one"
+        )
+    tensors = policy.state_dict(keep_vars=True)
+    return {key for key in group.keys if found and tensors[key] is tensors[found[0]]}
+
+
+def _multiplies(tensor: torch.Tensor | None, name: str, width: int) -> bool:
+    matrix = tensor is not None and tensor.dim() == 2 and tensor.shape[1] == width
+    return matrix and name != "log_std" and not _NOT_ON_INPUTS.search(name)
 
 
 def padding(source: spaces.Space, target: spaces.Space) -> Indices:

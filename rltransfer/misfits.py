@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gymnasium import spaces
@@ -14,6 +14,7 @@ from rltransfer.index_maps import count_outputs, padding
 from rltransfer.layer_naming import is_feature
 from rltransfer.layers import LayerGroup, input_groups
 from rltransfer.recipe import Recipe
+from rltransfer.statistics import statistics_fit
 
 if TYPE_CHECKING:
     from rltransfer.surgery import TensorCopy
@@ -70,7 +71,11 @@ def _cures(
 ) -> str:
     wrong = {copy.group for copy in misfits}
     fresh = [*recipe.reset, *(name for name in groups if name in wrong)]
-    cures = [f"start these layer groups fresh with reset={fresh!r}"]
+    fits = recipe.obs_stats == "reset" or statistics_fit(
+        agent.normalization, policy.observation_space
+    )
+    statistics = "" if fits else " and obs_stats='reset'"
+    cures = [f"start these layer groups fresh with reset={fresh!r}{statistics}"]
     inputs = set(input_groups(groups))
     if wrong & inputs and recipe.inputs is None and not recipe.pad_inputs:
         cures += _input_cure(agent, policy, rest=wrong - inputs)
@@ -104,7 +109,8 @@ def refuse_leftovers(
     agent: Agent,
     target: Mapping[str, Any],
     groups: Mapping[str, LayerGroup],
-    reset: set[str],
+    recipe: Recipe,
+    fresh: Collection[str],
 ) -> None:
     """Refuse to leave source tensors behind that the target has no place for.
 
@@ -118,8 +124,9 @@ def refuse_leftovers(
     behind = input_groups([name for name in groups if not is_feature(name)])
     needed = {"actor.head"} if "log_std" in left else set()
     needed |= set(behind) if set(left) - {"log_std"} else set()
-    if not needed <= reset:
-        cure = [name for name in groups if name in needed | reset]
+    missing = [name for name in groups if name in needed - set(fresh)]
+    if missing:
+        cure = [*recipe.reset, *missing]
         raise SpaceMismatch(
             f"the source has tensors that the target has no place for: {', '.join(left)}. "
             f"Cure: start fresh what they fed, with reset={cure!r}"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from gymnasium import spaces
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize
 
@@ -25,6 +26,7 @@ def carry_statistics(
     source: Normalization | None,
     recipe: Recipe,
     inputs: Sequence[int | None] | None,
+    space: spaces.Space,
     *,
     keep_returns: bool,
     gamma: float,
@@ -35,14 +37,23 @@ def carry_statistics(
         source: The source's normalization, None if it had none.
         recipe: The recipe.
         inputs: Source column for each target column, None where they agree.
+        space: Observation space of the target.
         keep_returns: Whether the return statistics are copied.
         gamma: Discount factor of the target.
 
     Returns:
         The same kinds of normalization as the source's, with copied or fresh statistics.
+
+    Raises:
+        SpaceMismatch: Statistics are to be copied, and do not have the shape of the observations.
     """
     if source is None:
         return None
+    if recipe.obs_stats != "reset" and inputs is None and not statistics_fit(source, space):
+        raise SpaceMismatch(
+            f"the source's observation statistics do not fit {space}: start fresh ones with "
+            "obs_stats='reset'"
+        )
     observed = None if recipe.obs_stats == "reset" else source.obs_stats
     if observed is not None and inputs is not None:
         observed = _mapped(observed, inputs)
@@ -52,6 +63,20 @@ def carry_statistics(
         obs_stats=_capped(observed, recipe.obs_count),
         return_stats=_capped_one(source.return_stats, recipe.obs_count) if keep_returns else None,
     )
+
+
+def statistics_fit(source: Normalization | None, space: spaces.Space) -> bool:
+    """Whether a source's observation statistics have the shape of a target's observations.
+
+    Args:
+        source: The source's normalization, None if it had none.
+        space: Observation space of the target.
+    """
+    stats = source.obs_stats if source is not None and source.obs else None
+    if isinstance(stats, dict):
+        parts = space.spaces if isinstance(space, spaces.Dict) else {}
+        return all(key in parts and parts[key].shape == one.shape for key, one in stats.items())
+    return stats is None or stats.shape == space.shape
 
 
 def fix_observations(venv: VecNormalize) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +14,6 @@ from rltransfer.index_maps import IndexMaps, Indices
 from rltransfer.layers import LayerGroup, select
 from rltransfer.misfits import refuse_leftovers, refuse_misfits
 from rltransfer.recipe import Recipe
-
-# An LSTM's weights on its own state, on a projection of it, and of its upper layers.
-_NOT_ON_INPUTS = re.compile(r"weight_(hh|hr)_l\d+|weight_ih_l[1-9]")
 
 
 @dataclass(frozen=True)
@@ -46,7 +42,12 @@ class TensorCopy:
 
 
 def plan_copy(
-    agent: Agent, policy: Any, groups: Mapping[str, LayerGroup], recipe: Recipe, maps: IndexMaps
+    agent: Agent,
+    policy: Any,
+    groups: Mapping[str, LayerGroup],
+    recipe: Recipe,
+    maps: IndexMaps,
+    also_fresh: Sequence[str] = (),
 ) -> list[TensorCopy]:
     """Decide for every tensor of the target policy where it comes from.
 
@@ -56,28 +57,41 @@ def plan_copy(
         groups: Its layer groups.
         recipe: The recipe.
         maps: From :func:`rltransfer.index_maps.index_maps`.
+        also_fresh: Names of groups that start fresh besides those that ``reset`` names.
 
     Raises:
         SpaceMismatch: A tensor does not fit and the recipe does not say what to do about it.
         RecipeError: The recipe asks for something that has no effect on this policy.
     """
-    reset = set(select(recipe.reset, groups)) if recipe.reset else set()
-    check_effects(policy, recipe, reset)
-    plan = plan_tensors(agent, policy, groups, recipe, maps)
-    refuse_misfits(
-        [copy for copy in plan if copy.action == "misfit"], agent, policy, groups, recipe
-    )
-    refuse_leftovers(agent, policy.state_dict(), groups, reset)
+    fresh = {*(select(recipe.reset, groups) if recipe.reset else []), *also_fresh}
+    check_effects(policy, recipe, fresh)
+    plan = plan_tensors(agent, policy, groups, recipe, maps, fresh)
+    misfits = [copy for copy in plan if copy.action == "misfit"]
+    refuse_misfits(misfits, agent, policy, groups, recipe)
+    refuse_leftovers(agent, policy.state_dict(), groups, recipe, fresh)
     check_inputs(plan, recipe, maps)
     return plan
 
 
 def plan_tensors(
-    agent: Agent, policy: Any, groups: Mapping[str, LayerGroup], recipe: Recipe, maps: IndexMaps
+    agent: Agent,
+    policy: Any,
+    groups: Mapping[str, LayerGroup],
+    recipe: Recipe,
+    maps: IndexMaps,
+    fresh: Collection[str],
 ) -> list[TensorCopy]:
-    """As :func:`plan_copy`, but what does not fit is marked as ``"misfit"``."""
+    """As :func:`plan_copy`, but what does not fit is marked as ``"misfit"``.
+
+    Args:
+        agent: The source.
+        policy: Fresh policy on the target's spaces.
+        groups: Its layer groups.
+        recipe: The recipe.
+        maps: Its index maps.
+        fresh: Names of all groups that start fresh.
+    """
     target = policy.state_dict()
-    fresh = set(select(recipe.reset, groups)) if recipe.reset else set()
     plan = []
     for group in groups.values():
         for key in group.keys:
@@ -94,7 +108,7 @@ def unfit_groups(
     agent: Agent, policy: Any, groups: Mapping[str, LayerGroup], recipe: Recipe, maps: IndexMaps
 ) -> list[str]:
     """Names of the groups that cannot be carried over, and so would have to be reset."""
-    plan = plan_tensors(agent, policy, groups, recipe, maps)
+    plan = plan_tensors(agent, policy, groups, recipe, maps, fresh=())
     return list(dict.fromkeys(copy.group for copy in plan if copy.action == "misfit"))
 
 
@@ -146,14 +160,9 @@ def _axes(
     one_for_all = key == "log_std" and shape[axis] == 1 < maps.source_outputs
     if maps.outputs is not None and _acts(group, key) and not one_for_all:
         axes[axis] = maps.source_outputs, maps.outputs
-    if maps.inputs is not None and group in maps.entry and _on_inputs(key, shape):
+    if maps.inputs is not None and key in maps.columns:
         axes[1] = maps.source_inputs, maps.inputs
     return axes
-
-
-def _on_inputs(key: str, shape: tuple[int, ...]) -> bool:
-    """Whether a tensor of an entry layer multiplies the observation."""
-    return len(shape) == 2 and key != "log_std" and not _NOT_ON_INPUTS.search(key)
 
 
 def _acts(group: str, key: str) -> bool:

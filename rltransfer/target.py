@@ -7,6 +7,7 @@ from typing import Any
 
 from gymnasium import spaces
 from sb3_contrib.common.maskable.utils import is_masking_supported
+from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
 
 from rltransfer.agents import Agent
@@ -27,7 +28,7 @@ def check_target(agent: Agent, venv: VecEnv, settings: Mapping[str, Any]) -> Non
         BadEnvironment: The source needs action masks and the target gives none.
         BadArgument: gSDE is asked for on actions that are not continuous.
     """
-    _check_observations(agent.observation_space, venv.observation_space)
+    _check_observations(agent, venv.observation_space)
     actions = venv.action_space
     if agent.algorithm == "maskable_ppo":
         _check_masks(actions, venv)
@@ -38,13 +39,17 @@ def check_target(agent: Agent, venv: VecEnv, settings: Mapping[str, Any]) -> Non
         )
 
 
-def _check_observations(source: spaces.Space, target: spaces.Space) -> None:
-    if isinstance(source, spaces.Dict) == isinstance(target, spaces.Dict):
+def _check_observations(agent: Agent, target: spaces.Space) -> None:
+    source = agent.observation_space
+    dicts = isinstance(source, spaces.Dict) == isinstance(target, spaces.Dict)
+    images = not agent.policy.startswith("Cnn") or is_image_space(target)
+    if dicts and images:
         return
-    wrapper = "FlattenObservation" if isinstance(target, spaces.Dict) else "another observation"
+    wrapper = " such as FlattenObservation" if isinstance(target, spaces.Dict) else ""
     raise SpaceMismatch(
-        f"the source observes {source} and the target {target}, which its policy cannot read: "
-        f"register the target with a Gymnasium wrapper ({wrapper}) that shows what the source saw"
+        f"the source observes {source} and the target {target}, which its {agent.policy} cannot "
+        f"read: register the target with a Gymnasium wrapper{wrapper} that shows what the source "
+        "saw"
     )
 
 

@@ -18,6 +18,7 @@ from rltransfer.layers import layer_groups
 from rltransfer.probe import probe
 from rltransfer.recipe import Recipe
 from rltransfer.recipe import recipe as preset
+from rltransfer.statistics import statistics_fit
 from rltransfer.surgery import unfit_groups
 from rltransfer.target import check_target
 from rltransfer.training.build import build_model
@@ -105,7 +106,9 @@ def _choose(
         maps = index_maps(agent, trial.policy, groups, wanted)
         unfit = unfit_groups(agent, trial.policy, groups, wanted, maps)
         if unfit:
-            return choose_unfit(wanted, unfit)
+            mapped = maps.inputs is not None
+            fit = mapped or statistics_fit(agent.normalization, trial.observation_space)
+            return choose_unfit(wanted, unfit, stats_fit=fit)
         carry_over(trial, agent, _name(target), wanted.but(select=None, critic="keep"))
         return choose(wanted, probe(trial, agent, target, seed=seed), trial.action_space)
     finally:

@@ -227,12 +227,12 @@ def test_select_leaves_the_maps_to_the_user() -> None:
 
 @pytest.mark.parametrize("make", [Recipe.from_dict, lambda data: Recipe().but(**data)])
 def test_an_unknown_field_gets_a_suggestion(make: Any) -> None:
-    with pytest.raises(UnknownName, match="'freezed'.*Did you mean 'freeze'"):
+    with pytest.raises(UnknownName, match=r"'freezed'.*Did you mean 'freeze'"):
         make({"freezed": ["trunk"]})
 
 
 def test_an_unknown_preset_gets_a_suggestion() -> None:
-    with pytest.raises(UnknownName, match="'grdual'.*Did you mean 'gradual'"):
+    with pytest.raises(UnknownName, match=r"'grdual'.*Did you mean 'gradual'"):
         recipe("grdual")
 
 

@@ -15,6 +15,7 @@ from transfer_cases import (
     SMALL,
     Inline,
     adapted,
+    layer_keys,
     moments,
     same,
     source,
@@ -25,7 +26,7 @@ from transfer_cases import (
 
 from rltransfer.agents import Agent
 from rltransfer.errors import RecipeError, UnknownName
-from rltransfer.layers import layer_groups, select
+from rltransfer.layers import layer_groups
 from rltransfer.recipe import Recipe
 from rltransfer.training.schedule import GroupPlan, plan_groups
 
@@ -70,11 +71,6 @@ class Interrupt(BaseCallback):
         return True
 
 
-def keys_of(model: Any, patterns: list[str]) -> set[str]:
-    groups = layer_groups(model.policy)
-    return {key for name in select(patterns, groups) for key in groups[name].keys}
-
-
 FROZEN: list[tuple[str, list[str]]] = [
     ("discrete", ["trunk"]),
     ("box", ["actor.*", "critic.0"]),
@@ -98,7 +94,7 @@ def test_frozen_is_bit_exact_and_the_rest_trains(kind: str, freeze: list[str]) -
     """Weights, BatchNorm statistics and copied Adam moments, over several updates and a save."""
     recipe = Recipe(freeze=freeze, optimizer="source")
     with adapted(kind, KINDS[kind].task(flip=True), recipe) as model:
-        frozen = keys_of(model, freeze)
+        frozen = layer_keys(model, *freeze)
         names = [name for name, _ in model.policy.named_parameters() if name in frozen]
         before, adam = tensors(model), moments(model, names)
         assert set(adam) == set(names), "the source's moments were copied"
@@ -224,8 +220,8 @@ RATES: list[tuple[str, dict[str, Any], dict[str, float]]] = [
     ),
     (
         "box",
-        {"lr_decay": 0.5, "lr_scale": {"actor.*": 3, "actor.0": 0.1, "heads": 2, "actor.head": 7}},
-        {},
+        {"lr_decay": 0.5, "lr_scale": {"actor.0": 0.4, "actor.*": 3}},
+        {"actor.0": 0.1, "actor.1": 1.5, "actor.head": 3, "actor.std": 3, "critic.head": 1},
     ),
     ("recurrent", {"lr_decay": 0.1}, {"actor.lstm": 0.01, "critic.0": 0.1, "actor.head": 1}),
     ("image", {"lr_decay": 0.5}, {"features.0": 1 / 16, "features.3": 0.5, "critic.head": 1}),
@@ -238,10 +234,6 @@ def test_learning_rates_are_really_as_asked(
     kind: str, fields: dict[str, Any], expected: dict[str, float]
 ) -> None:
     """The first step of Adam is the learning rate, wherever the gradient is not tiny."""
-    if not expected:
-        with pytest.raises(RecipeError, match=r"'actor\.std' several values.*'actor\.\*'.*'heads'"):
-            adapted(kind, KINDS[kind].task(), Recipe(**fields)).__enter__()
-        return
     rate, size = 1e-3, 32
     recipe = Recipe(**fields)
     options = {"learning_rate": rate, "n_epochs": 1, "batch_size": size, "max_grad_norm": 1e9}
@@ -252,7 +244,8 @@ def test_learning_rates_are_really_as_asked(
         for name, scale in expected.items():
             step = max(float((after[k] - before[k]).abs().max()) for k in groups[name].keys)
             assert step == pytest.approx(rate * scale, rel=0.02), name
-            assert model.logger.name_to_value[f"transfer/lr/{name}"] == rate * scale
+            logged = model.logger.name_to_value[f"transfer/lr/{name}"]
+            assert logged == pytest.approx(rate * scale)
 
 
 def test_rates_follow_the_schedule() -> None:
@@ -311,11 +304,16 @@ def test_a_plan_survives_json_with_patterns_in_any_order() -> None:
 REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"freeze": ["actor.9"]}, UnknownName, r"no layer group is named 'actor\.9'"),
     ({"freeze": ["trunk"], "thaw": {"actr.0": 0.5}}, UnknownName, r"Did you mean 'actor\.0'"),
+    ({"lr_scale": {"actor.*": 0.5, "heads": 2}}, RecipeError, r"'actor\.head' several values"),
     ({"lr_scale": {"hedas": 0.5}}, UnknownName, "Did you mean 'heads'"),
     ({"reset": ["criticc.head"]}, UnknownName, r"Did you mean 'critic\.head'"),
     ({"freeze": ["*"]}, RecipeError, "every layer group is frozen at the start"),
     ({"freeze": ["*"], "thaw": "top_down"}, RecipeError, "frozen at the start"),
-    ({"freeze": ["actor.0"], "thaw": {"actor.1": 0.5}}, RecipeError, "not frozen: add it to freeze"),
+    (
+        {"freeze": ["actor.0"], "thaw": {"actor.1": 0.5}},
+        RecipeError,
+        "not frozen: add it to freeze",
+    ),
     ({"freeze": ["trunk"], "thaw": {"heads": 0.5}}, RecipeError, "'heads', which is not frozen"),
     ({"freeze": ["trunk"], "thaw": {"*.0": 0.5, "actor.*": 0.1}}, RecipeError, "several values"),
     ({"freeze": ["trunk"], "lr_scale": {"*.0": 0.1}}, RecipeError, r"'\*\.0', which never trains"),

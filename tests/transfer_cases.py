@@ -19,6 +19,7 @@ from torch import nn
 
 import rltransfer as rlt
 from rltransfer.agents import Agent, Card, Score
+from rltransfer.layers import select
 from rltransfer.pretrain import fresh
 
 
@@ -41,6 +42,8 @@ OBSERVATIONS: dict[str, spaces.Space] = {
     "moredict": spaces.Dict({"a": _box(2), "b": spaces.Discrete(3), "c": _box(2)}),
     "mixed": spaces.Dict({"image": spaces.Box(0, 255, (36, 36, 1), np.uint8), "v": _box(2)}),
     "nomix": spaces.Dict({"v": _box(2)}),
+    "wide": spaces.Dict({"v": _box(10)}),
+    "far4": spaces.Box(-5.0, 5.0, (4,), np.float32),
 }
 ACTIONS: dict[str, spaces.Space] = {
     "d2": spaces.Discrete(2),
@@ -165,7 +168,9 @@ def toy(observation: str = "v4", action: str = "d2", **kwargs: Any) -> str:
     """Register a toy once, and return its id."""
     tail = "".join(f"-{key}{value}" for key, value in kwargs.items())
     name = "".join(c for c in f"{observation}-{action}{tail}" if c.isalnum() or c in "-_")
-    return _register(f"toy/{name}-v0", Toy, {"observation": observation, "action": action, **kwargs})
+    return _register(
+        f"toy/{name}-v0", Toy, {"observation": observation, "action": action, **kwargs}
+    )
 
 
 def fading(scale: float = 1.0, limit: int | None = 16) -> str:
@@ -289,9 +294,7 @@ KINDS: dict[str, Kind] = {
             }
         },
     ),
-    "batchnorm": Kind(
-        "v4", "d2", {"policy_kwargs": {**SMALL, "features_extractor_class": Normed}}
-    ),
+    "batchnorm": Kind("v4", "d2", {"policy_kwargs": {**SMALL, "features_extractor_class": Normed}}),
     "separate": Kind(
         "v4",
         "d2",
@@ -323,9 +326,7 @@ def train(task: str, steps: int, **options: Any) -> Agent:
     model = fresh(task, **{**SETTINGS, **options})
     model.learn(steps)
     model.get_env().close()
-    score = Score(
-        mean=7.0, ci_low=6.5, ci_high=7.5, episodes=5, deterministic=True, seed=1_000_000
-    )
+    score = Score(mean=7.0, ci_low=6.5, ci_high=7.5, episodes=5, deterministic=True, seed=1_000_000)
     return Agent.from_model(model, card=Card(name="small", task=task, steps=steps, score=score))
 
 
@@ -349,12 +350,20 @@ def tensors(model: Any) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in model.policy.state_dict().items()}
 
 
+def layer_keys(model: Any, *patterns: str) -> set[str]:
+    """Names of the tensors of some layer groups."""
+    groups = rlt.layer_groups(model.policy)
+    return {key for name in select(patterns, groups) for key in groups[name].keys}
+
+
 def moments(model: Any, names: Sequence[str]) -> dict[str, Any]:
     """Copies of the optimizer's state, by parameter name."""
     parameters = dict(model.policy.named_parameters())
     state = model.policy.optimizer.state
     return {
-        name: {key: torch.as_tensor(value).clone() for key, value in state[parameters[name]].items()}
+        name: {
+            key: torch.as_tensor(value).clone() for key, value in state[parameters[name]].items()
+        }
         for name in names
         if parameters[name] in state
     }
