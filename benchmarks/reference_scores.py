@@ -2,6 +2,9 @@
 
     python benchmarks/reference_scores.py 'rlt/CartPoleLong-v0' ...
     python benchmarks/reference_scores.py --family cartpole
+    python benchmarks/reference_scores.py 'rlt/MountainCarContinuousWeak-v0' --source NAME
+
+The last form fine-tunes a zoo agent instead, for tasks where training from scratch finds nothing.
 
 Each family is trained with the hyperparameters of its zoo agent (or the ones below), for the steps
 below. The result is merged into envs/rltransfer_envs/scores.json, where it stays: a reference is a
@@ -20,10 +23,11 @@ from typing import Any
 
 import torch
 
-from rltransfer.agents import Card
+from rltransfer.agents import Agent, Card
 from rltransfer.errors import TransferError
-from rltransfer.pretrain import pretrain
+from rltransfer.pretrain import as_agent, pretrain
 from rltransfer.registry import tasks
+from rltransfer.transfer import adapt
 from rltransfer_envs.scores import PATH, merge
 from rltransfer_zoo.train import AGENTS
 
@@ -66,6 +70,13 @@ def settings_of(family: str) -> tuple[int, dict[str, Any]]:
     return steps, {k: v for k, v in settings.items() if k not in ("task", "steps")}
 
 
+def finetuned(source: str, id: str, steps: int, *, seed: int, command: str) -> Agent:
+    """Fine-tune all of a zoo agent."""
+    model = adapt(source, id, "full", seed=seed)
+    model.learn(steps)
+    return as_agent(model, task=id, seed=seed, command=command, source=source)
+
+
 def record(card: Card) -> None:
     """Merge a reference into the file of scores; several of these programs may run at once."""
     if card.score is None:
@@ -91,6 +102,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("ids", nargs="*", help="task ids")
     parser.add_argument("--family", choices=FAMILIES, help="all tasks of one family")
+    parser.add_argument("--source", help="zoo agent to fine-tune, instead of starting from scratch")
     parser.add_argument("--again", action="store_true", help="measure those that have one, too")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -105,8 +117,13 @@ def main() -> int:
         steps, settings = settings_of(task.family)
         started = time.monotonic()
         command = f"python {Path(__file__).parent.name}/reference_scores.py {task.id}"
+        command += f" --source {args.source}" if args.source else ""
         try:
-            agent = pretrain(task.id, steps, seed=args.seed, command=command, **settings)
+            agent = (
+                finetuned(args.source, task.id, steps, seed=args.seed, command=command)
+                if args.source
+                else pretrain(task.id, steps, seed=args.seed, command=command, **settings)
+            )
         except TransferError as error:
             print(f"{task.id}: {error}", file=sys.stderr, flush=True)
             return 1

@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from rltransfer.agents import Agent
 from rltransfer.errors import BadArgument
 from rltransfer.evaluate import random_score
-from rltransfer.registry import task
+from rltransfer.registry import Task, task, tasks
 from rltransfer.training.critic import bootstrapped_returns, explained_variance
 from rltransfer.vec import make_vec
 
@@ -139,7 +139,7 @@ def _critic_fit(model: Any, trace: _Trace, alive: np.ndarray) -> float:
 
 def _levels(agent: Agent, target: str | EnvSpec, seed: int) -> tuple[float, float, int]:
     """Random and reference level of the target, and the steps that measuring them took."""
-    known = task(target if isinstance(target, str) else target.id)
+    known = task(target) if isinstance(target, str) else _task_of(target)
     low, high, steps = known.random, known.reference, 0
     if low is None:
         measured = random_score(target, episodes=EPISODES, seed=seed, max_steps=LONGEST)
@@ -152,3 +152,8 @@ def _levels(agent: Agent, target: str | EnvSpec, seed: int) -> tuple[float, floa
             "with register_task(..., reference=...), or the source a score on its card"
         )
     return low, high, steps
+
+
+def _task_of(spec: EnvSpec) -> Task:
+    """Return the task of a spec, which Gymnasium need not have registered."""
+    return tasks().get(spec.id) or Task(id=spec.id)

@@ -249,10 +249,8 @@ def test_the_label_says_what_the_recipe_is() -> None:
 
 
 def test_settings_are_json_or_words() -> None:
-    args = build_parser().parse_args(
-        ["finetune", "a", "b", "--steps", "1", "--set", "a=1e-3", "b=true", "c=None"]
-        + ["--set", 'd={"start": 1}', "e=word"]
-    )
+    given = ["a=1e-3", "b=true", "c=None", 'd={"start": 1}', "e=word"]
+    args = build_parser().parse_args(["finetune", "a", "b", "--steps", "1", "--set", *given])
     assert dict(args.settings) == {
         "a": 1e-3,
         "b": True,
@@ -270,7 +268,7 @@ def test_settings_are_json_or_words() -> None:
         (["pretrain", "CartPole-v1", "--out", "x", "--set", "gamma=2"], "gamma=2"),
         (["pretrain", "CartPole-v1", "--out", "x", "--n-envs", "0"], "n_envs is 0"),
         (["pretrain", "CartPole-v1", "--out", "x.zip"], "without .zip"),
-        (["pretrain", "CartPole-v1", "--out", ".."], "names no file"),
+        (["pretrain", "CartPole-v1", "--out", ".."], "is a folder"),
         (["finetune", "{tiny}", "CartPole-v1", "--set", "label=a"], "hyperparameter"),
         (["finetune", "{tiny}", "CartPole-v1", "--seed", "-1"], "seed is -1"),
         (["finetune", "{tiny}", "CartPole-v1", "--device", "tpu"], "tpu"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -141,19 +142,14 @@ def _stranger_case(case: str) -> tuple[str, dict[str, Any], Recipe]:
     return "CartPole-v1", {"policy_kwargs": SMALL}, rlt.recipes["discriminative"]
 
 
-@pytest.mark.parametrize("method", ["save", "agent"])
-def test_a_stranger_opens_the_zip_and_trains_on(tmp_path: Path, method: str) -> None:
+def test_a_stranger_opens_the_zip_and_trains_on(tmp_path: Path) -> None:
     """In a process where rltransfer cannot be imported, with warnings as errors."""
     cases = ["plain", "continuous", "maskable", "recurrent"]
     for case in cases:
         task, options, recipe = _stranger_case(case)
         with adapted(train(task, 64, **options), task, recipe) as model:
             model.learn(64)
-            if method == "save":
-                model.save(tmp_path / f"{case}.zip")
-            else:
-                agent = rlt.as_agent(model, task=task, episodes=1)
-                agent.to_sb3(tmp_path / case)
+            model.save(tmp_path / f"{case}.zip")
             _note_predictions(model, tmp_path / f"{case}.npz")
     command = [sys.executable, "-c", STRANGER, str(tmp_path), *cases]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
@@ -230,10 +226,11 @@ def test_the_same_seed_gives_the_same_weights(kind: str, recipe: Any) -> None:
 def test_processes_give_the_same_weights_as_one() -> None:
     results = []
     for vec in ("sync", "subproc"):
-        with adapted("discrete", "CartPole-v1", "full", vec=vec) as model:
-            model.learn(64)
+        with adapted("discrete", "CartPole-v1", "full", vec=vec, n_envs=1) as model:
+            model.learn(32)
             results.append(tensors(model))
     assert same(*results) == set(results[0])
+    assert not multiprocessing.active_children()
 
 
 # -- learning goes on -----------------------------------------------------------------------------
@@ -261,7 +258,7 @@ def test_a_fine_tuned_source_beats_scratch_on_a_near_task(solved: Agent) -> None
     target, scores = toy("v6", "d2"), {}
     for name, recipe in (("padded", Recipe(pad_inputs=True)), ("scratch", rlt.recipes["scratch"])):
         with adapted(solved, target, recipe) as model:
-            model.learn(256)
+            model.learn(96)
             scores[name] = evaluate(model, target, episodes=20).mean
     assert scores["padded"] > scores["scratch"] + 1
 
@@ -452,12 +449,10 @@ BAD: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("discrete", {"recipe": "fulll"}, UnknownName, "Did you mean 'full'"),
     ("discrete", {"recipe": None}, BadArgument, "recipe is None"),
     ("discrete", {"target": "CartPoel-v1"}, UnknownName, "Did you mean"),
-    ("discrete", {"recipe": Recipe(freeze=["actor.7"])}, UnknownName, "layer group"),
-    ("discrete", {"recipe": "auto", "target": "Pendulum-v1"}, RecipeError, "nothing"),
 ]
 
 
-@pytest.mark.parametrize(("kind", "options", "error", "message"), BAD[:-1], ids=str)
+@pytest.mark.parametrize(("kind", "options", "error", "message"), BAD, ids=str)
 def test_bad_arguments_are_typed_and_leave_nothing_open(
     kind: str, options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
@@ -473,22 +468,35 @@ def test_cuda_without_cuda_is_refused() -> None:
         adapted("discrete", toy(), device="cuda").__enter__()
 
 
-@pytest.mark.parametrize("recipe", ["full", "auto"])
-@pytest.mark.parametrize("vec", ["sync", "subproc"])
-def test_no_environment_stays_open_when_the_spaces_differ(recipe: str, vec: Any) -> None:
-    import multiprocessing
-
-    with pytest.raises((SpaceMismatch, BadArgument)):
-        adapted("discrete", "Pendulum-v1", Recipe(freeze=["trunk"]), vec=vec).__enter__()
-    with pytest.raises(UnknownName):
-        wanted = Recipe(reset=["nothing"]) if recipe == "full" else "autoo"
-        adapted("discrete", "CartPole-v1", wanted, vec=vec).__enter__()
+def test_no_process_stays_when_a_recipe_does_not_fit() -> None:
+    with pytest.raises(UnknownName, match="'nothing'"):
+        options = {"vec": "subproc", "n_envs": 1}
+        adapted("discrete", "CartPole-v1", Recipe(reset=["nothing"]), **options).__enter__()
     assert not multiprocessing.active_children()
+
+
+LEAKS: list[tuple[str, Any, type[Exception]]] = [
+    ("d2", Recipe(freeze=["nothing"]), UnknownName),
+    ("d2", Recipe(inputs=[0]), RecipeError),
+    ("d2", Recipe(select="zero_shot", inputs=[0]), RecipeError),
+    ("d2", Recipe(optimizer="source", critic="keep", reset=["critic.0"]), RecipeError),
+    ("d3", "full", SpaceMismatch),
+    ("box1", "full", SpaceMismatch),
+]
+
+
+@pytest.mark.parametrize(("acts", "recipe", "error"), LEAKS, ids=str)
+def test_no_environment_stays_open_when_a_recipe_does_not_fit(
+    acts: str, recipe: Any, error: type[Exception]
+) -> None:
+    """The fixture around every test looks for open environments."""
+    with pytest.raises(error):
+        adapted("discrete", toy("v4", acts), recipe).__enter__()
 
 
 def test_a_policy_with_an_unnamed_tensor_is_refused() -> None:
     agent = source("named")
-    with pytest.raises(RecipeError, match="Forgetful: 'value_net.*'"):
+    with pytest.raises(RecipeError, match=r"Forgetful: 'value_net.*'"):
         adapted(agent, toy(), classes={"transfer_cases:Named": Forgetful}).__enter__()
     with adapted(agent, toy(), Recipe(freeze=["*.body"])) as model:
         assert isinstance(model.policy, Named)
@@ -498,7 +506,7 @@ def test_a_policy_with_an_unnamed_tensor_is_refused() -> None:
 def test_nan_in_the_target_is_found_while_learning() -> None:
     with (
         adapted("discrete", toy(fails_at=5)) as model,
-        pytest.raises(BadEnvironment, match="at step 5 after action .* is nan"),
+        pytest.raises(BadEnvironment, match=r"at step 5 after action .* is nan"),
     ):
         model.learn(32)
 
@@ -542,7 +550,7 @@ def test_drift_is_the_distance_from_the_source() -> None:
         logged = model.logger.name_to_value
         names = ["mlp_extractor.policy_net.0.weight", "mlp_extractor.policy_net.0.bias"]
         now = dict(model.policy.named_parameters())
-        moved = sum(float((now[n] - origin[n]).square().sum()) for n in names)
+        moved = sum(float((now[n] - origin[n]).square().sum().detach()) for n in names)
         length = sum(float(origin[n].square().sum()) for n in names)
         expected = pytest.approx((moved / length) ** 0.5, rel=1e-5)
         assert logged["transfer/drift/actor.0"] == expected

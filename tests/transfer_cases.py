@@ -287,6 +287,7 @@ KINDS: dict[str, Kind] = {
         "mixed",
         "box2",
         {
+            "learning_rate": 1e-3,
             "policy_kwargs": {
                 **SMALL,
                 "share_features_extractor": False,

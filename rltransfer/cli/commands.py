@@ -41,9 +41,7 @@ def pretrain(args: argparse.Namespace) -> int:
     """Train a source agent and store it."""
     check_steps(args.steps)
     settings = _settings(args, PRETRAIN_SETTINGS)
-    if args.out.suffix == ".zip":
-        raise BadArgument(f"--out {args.out}: give a path without .zip, and `export` it afterwards")
-    path = bundle.stem(bundle.pair(args.out)[1])
+    path = _agent_path(args.out)
     folders.check_writable(path.parent)
     with watching(args.steps, alone=True) as watch:
         watch(args.task, 0, args.steps)
@@ -142,6 +140,14 @@ def export(args: argparse.Namespace) -> int:
     if agent.normalization is not None:
         print(f"{path.with_suffix('.vecnormalize.pkl')}: its statistics, for VecNormalize.load")
     return 0
+
+
+def _agent_path(out: Path) -> Path:
+    if out.is_dir():
+        raise BadArgument(f"--out {out} is a folder: give a path in it, such as {out / 'mine'}")
+    if out.suffix == ".zip":
+        raise BadArgument(f"--out {out}: give a path without .zip, and `export` it afterwards")
+    return bundle.stem(out)
 
 
 def _settings(args: argparse.Namespace, names: Collection[str]) -> dict[str, Any]:

@@ -1,0 +1,81 @@
+"""Every preset on every kind of policy, and the plain zip of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sb3_contrib import MaskablePPO, RecurrentPPO
+from stable_baselines3 import PPO
+from transfer_cases import KINDS, adapted, layer_keys, outputs, same, samples, source, tensors
+
+import rltransfer as rlt
+from rltransfer.errors import UnknownName
+from rltransfer.recipe import PRESETS, Recipe
+
+PLAIN = {"ppo": PPO, "maskable_ppo": MaskablePPO, "recurrent_ppo": RecurrentPPO}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_preset_trains_every_policy(kind: str, preset: str) -> None:
+    """Two rollouts and updates; what is frozen stays, what trains moves, and all is finite."""
+    task = KINDS[kind].task(flip=True)
+    if kind == "shallow" and preset in ("head", "gradual"):
+        with pytest.raises(UnknownName, match="no layer group is named 'trunk'"):
+            adapted(kind, task, preset).__enter__()
+        return
+    with adapted(kind, task, preset, n_epochs=1, batch_size=32) as model:
+        before, spent = tensors(model), model.transfer.spent
+        model.learn(spent + 64)
+        assert model.num_timesteps == spent + 64
+        unchanged = same(before, tensors(model))
+        frozen = model.transfer.scheduler.frozen
+        assert bool(frozen) == (preset == "head")
+        assert layer_keys(model, *frozen) <= unchanged if frozen else True
+        moving = {n for n, p in model.policy.named_parameters() if p.requires_grad}
+        assert moving and moving.isdisjoint(unchanged)
+        assert all(torch.isfinite(value).all() for value in tensors(model).values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_zip_is_plain_and_predicts_the_same(kind: str, tmp_path: Path) -> None:
+    agent, task = source(kind), KINDS[kind].task()
+    with adapted(kind, task, Recipe(lr_decay=0.5), n_epochs=1) as model:
+        model.learn(32)
+        model.save(tmp_path / "model.zip")
+        plain = PLAIN[agent.algorithm].load(tmp_path / "model.zip", model.get_env(), device="cpu")
+        assert type(plain) is PLAIN[agent.algorithm]
+        seen = samples(model.observation_space, 6)
+        mine, theirs = outputs(model, seen), outputs(plain, seen)
+        assert set(mine) == set(theirs)
+        assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+        assert np.array_equal(_act(model, seen), _act(plain, seen))
+        plain.learn(32)
+        assert plain.num_timesteps == 32
+
+
+def _act(model: Any, seen: Any) -> np.ndarray:
+    return model.predict(seen, deterministic=True)[0]
+
+
+@pytest.mark.parametrize("kind", ["discrete", "maskable", "recurrent", "image"])
+def test_a_fine_tuned_model_is_a_source_again(kind: str) -> None:
+    with adapted(kind, KINDS[kind].task(), "gradual") as model:
+        model.learn(32)
+        again = rlt.as_agent(model, task=KINDS[kind].task(), source="small", episodes=2)
+        weights = tensors(model)
+    assert again.algorithm == source(kind).algorithm and again.card.source == "small"
+    with adapted(again, KINDS[kind].task(flip=True)) as model:
+        assert same(weights, tensors(model)) == set(weights)
+        model.learn(32)
+
+
+def test_models_are_the_sb3_classes_their_users_know() -> None:
+    expected = {"discrete": PPO, "maskable": MaskablePPO, "recurrent": RecurrentPPO}
+    for kind, plain in expected.items():
+        with adapted(kind, KINDS[kind].task()) as model:
+            assert isinstance(model, plain)

@@ -1,0 +1,310 @@
+"""How ``auto`` measures, what it costs, and that what it chooses can be followed."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from transfer_cases import (
+    ACTIONS,
+    KINDS,
+    LENGTH,
+    SMALL,
+    Toy,
+    adapted,
+    fading,
+    same,
+    samples,
+    source,
+    tensors,
+    toy,
+    train,
+    without_score,
+)
+
+import rltransfer.probe as probing
+from rltransfer import registry
+from rltransfer.choose import Choice, _temperature, choose, choose_unfit
+from rltransfer.errors import BadArgument
+from rltransfer.evaluate import evaluate, random_score
+from rltransfer.probe import EPISODES, PROBE_SEED, Probe, probe
+from rltransfer.recipe import Recipe
+
+AUTO = Recipe(select="zero_shot")
+PLAYED = EPISODES * LENGTH
+
+
+@pytest.fixture(autouse=True)
+def _no_open_environments() -> Iterator[None]:
+    before = set(Toy.open)
+    yield
+    assert Toy.open == before, "environments were left open"
+
+
+@pytest.fixture
+def tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registrations of a test end with it."""
+    monkeypatch.setattr(registry, "_tasks", dict(registry._tasks))
+
+
+# -- what is measured -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["discrete", "box", "normalized", "maskable", "recurrent", "dict"])
+@pytest.mark.parametrize("seed", [0, 3])
+def test_the_score_is_that_of_deterministic_episodes_on_its_own_seeds(kind: str, seed: int) -> None:
+    """The same episodes by way of evaluate, which is another implementation."""
+    agent, task = source(kind), KINDS[kind].task(flip=True)
+    first = PROBE_SEED + EPISODES * seed
+    played = evaluate(agent, task, episodes=EPISODES, seed=first)
+    chance = random_score(task, episodes=EPISODES, seed=first).returns.mean()
+    with adapted(kind, task) as model:
+        found = probe(model, agent, task, seed=seed)
+    expected = (played.mean - chance) / (agent.card.score.mean - chance)  # pyright: ignore
+    assert found.score == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_levels_of_a_registered_task_are_used(tasks: None) -> None:
+    task = toy(flip=True, scale=2.0)
+    registry.register_task(task, random=1.0, reference=5.0)
+    agent = source("discrete")
+    played = evaluate(agent, task, episodes=EPISODES, seed=PROBE_SEED).mean
+    with adapted(agent, task) as model:
+        found = probe(model, agent, task, seed=None)
+    assert found.score == pytest.approx((played - 1) / 4)
+    assert found.steps == PLAYED, "nothing was played at random"
+
+
+def test_the_critic_is_measured_on_the_rewards_it_was_trained_on() -> None:
+    """A fitted critic explains the returns of a fading number; a fresh one does not."""
+    agent = train(fading(), 64, policy_kwargs={"net_arch": [32]}, gamma=0.9, normalize_reward=True)
+    recipe = Recipe(critic="refit")
+    with adapted(agent, fading(), recipe, gamma=0.9, n_envs=8, batch_size=64) as model:
+        model.learn(256, callback=None)
+        good = probe(model, agent, fading(), seed=0)
+    assert good.critic_fit > 0.5
+    with adapted(agent, fading(), "scratch", gamma=0.9) as model:
+        assert probe(model, agent, fading(), seed=0).critic_fit < 0.5
+
+
+def test_a_recurrent_critic_and_a_continuous_policy_are_not_measured() -> None:
+    with adapted("recurrent", toy()) as model:
+        found = probe(model, source("recurrent"), toy(), seed=0)
+        assert math.isnan(found.critic_fit) and found.logits is None
+    with adapted("box", toy("v4", "box2")) as model:
+        assert probe(model, source("box"), toy("v4", "box2"), seed=0).logits is None
+
+
+def test_logits_are_those_of_the_states_it_visited() -> None:
+    with adapted("discrete", toy()) as model:
+        found = probe(model, source("discrete"), toy(), seed=0)
+        assert found.logits is not None and found.logits.shape == (PLAYED, 2)
+        assert np.allclose(np.exp(found.logits).sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_critic_is_probed_although_gamma_differs() -> None:
+    """The probe is of the unchanged source, before a refit would blank the critic's head."""
+    agent = train(fading(), 1024, policy_kwargs={"net_arch": [32]}, gamma=0.9, n_envs=4)
+    fits = []
+    for gamma in (0.9, 0.91):
+        with adapted(agent, fading(), "auto", gamma=gamma) as model:
+            fits.append(model.transfer.report.choice.critic_fit)
+    assert fits[0] == pytest.approx(fits[1], abs=0.1) and fits[0] != 0
+
+
+# -- what it costs --------------------------------------------------------------------------------
+
+
+def test_the_steps_of_the_probe_count_in_the_budget(tasks: None) -> None:
+    task = toy(flip=True)
+    with adapted("discrete", task, "auto") as model:
+        spent = model.transfer.report.choice.steps
+        assert spent == model.transfer.spent == 2 * PLAYED, "the source's episodes, and chance's"
+        model.learn(160)
+        rollouts = math.ceil((160 - spent) / 32)
+        assert model.num_timesteps == spent + 32 * rollouts
+        refitted = 1 if "refit" in model.transfer.report.notes["critic"] else 0
+        assert model._n_updates == model.n_epochs * (rollouts - refitted)
+        model.learn(64)
+        assert model.num_timesteps == 64, "they are charged once"
+
+
+def test_the_steps_of_the_probe_count_when_counting_goes_on() -> None:
+    with adapted("discrete", toy(flip=True), "auto") as model:
+        spent = model.transfer.spent
+        model.learn(spent + 32, reset_num_timesteps=False)
+        assert model.num_timesteps == spent + 32
+
+
+@pytest.mark.parametrize("steps", [1, 2 * PLAYED])
+def test_a_budget_that_the_probe_has_spent_is_refused(steps: int) -> None:
+    with adapted("discrete", toy(flip=True), "auto") as model:
+        with pytest.raises(BadArgument, match=f"steps is {steps}, but choosing the recipe took 80"):
+            model.learn(steps)
+        model.learn(2 * PLAYED + 1)
+        assert model.num_timesteps == 2 * PLAYED + 32
+
+
+def test_other_recipes_cost_nothing() -> None:
+    with adapted("discrete", toy(), "full") as model:
+        assert model.transfer.spent == 0 and model.transfer.report.choice is None
+
+
+@pytest.mark.parametrize("kind", ["discrete", "normalized", "gsde"])
+def test_the_probe_leaves_no_trace(kind: str) -> None:
+    """The chosen recipe, given by name, starts from the same weights and learns the same."""
+    task = KINDS[kind].task(flip=True)
+    with adapted(kind, task, "auto", seed=2) as model:
+        chosen = model.transfer.report.recipe
+        model.transfer.spent = 0
+        model.learn(64)
+        first = tensors(model)
+    with adapted(kind, task, chosen, seed=2) as model:
+        model.learn(64)
+        assert same(first, tensors(model)) == set(first)
+
+
+def test_episodes_without_a_time_limit_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "LONGEST", 20)
+    endless = fading(limit=None)
+    agent = train(endless, 64, policy_kwargs=SMALL)
+    with adapted(agent, endless, "auto") as model:
+        assert model.transfer.spent == 2 * 20 * EPISODES
+
+
+# -- what it needs --------------------------------------------------------------------------------
+
+
+def test_without_any_reference_there_is_nothing_to_compare_with(tasks: None) -> None:
+    task, agent = toy(flip=True, scale=3.0), without_score(source("discrete"))
+    with pytest.raises(BadArgument, match=r"register_task\(\.\.\., reference=\.\.\.\)"):
+        adapted(agent, task, "auto").__enter__()
+    registry.register_task(task, reference=20.0)
+    with adapted(agent, task, "auto") as model:
+        assert math.isfinite(model.transfer.report.choice.score)
+
+
+def test_a_source_that_is_worse_than_chance_is_no_reference() -> None:
+    agent = source("discrete")
+    score = replace(agent.card.score, mean=-50.0, ci_low=-60.0, ci_high=-40.0)  # pyright: ignore
+    poor = replace(agent, card=replace(agent.card, score=score))
+    with pytest.raises(BadArgument, match="needs a level to compare with"):
+        adapted(poor, toy(), "auto").__enter__()
+
+
+def test_a_target_may_be_a_spec_that_nobody_registered() -> None:
+    spec = gym.envs.registration.EnvSpec(
+        "toy/Nowhere-v0", Toy, kwargs={"observation": "v4", "action": "d2"}, max_episode_steps=8
+    )
+    with adapted("discrete", spec, "auto") as model:
+        assert model.transfer.spent == 2 * PLAYED
+
+
+# -- what is chosen -------------------------------------------------------------------------------
+
+
+def probes(action: str) -> list[Probe]:
+    """From hopeless to perfect, with a critic that fits, does not, or is unknown."""
+    space = ACTIONS[action]
+    logits = None
+    if isinstance(space, gym.spaces.Discrete):
+        logits = np.log(np.full((6, int(space.n)), 1e-6) + np.eye(6, int(space.n)))
+    scores, fits = (-3.0, 0.0, 0.3, 0.45, 0.7, 1.2), (-9.0, 0.5, 1.0, float("nan"))
+    pairs = itertools.product(scores, fits)
+    return [Probe(score=s, critic_fit=f, logits=logits, steps=40) for s, f in pairs]
+
+
+FOLLOWED = ["discrete", "box", "gsde", "multidiscrete", "multibinary", "maskable", "recurrent box"]
+
+
+@pytest.mark.parametrize("kind", FOLLOWED)
+def test_whatever_is_chosen_can_be_followed(kind: str) -> None:
+    seen: set[Recipe] = set()
+    action = KINDS[kind].action
+    for one in probes(action):
+        choice = choose(AUTO, one, ACTIONS[action])
+        assert isinstance(choice, Choice)
+        assert (choice.score, choice.steps) == (one.score, 40)
+        assert choice.recipe.select is None
+        assert "\n" not in choice.reason and f"{one.score:.2f}" in choice.reason
+        if choice.recipe not in seen:
+            seen.add(choice.recipe)
+            with adapted(kind, KINDS[kind].task(flip=True), choice.recipe) as model:
+                model.learn(64)
+    assert len(seen) > 1, "the score decides"
+
+
+def test_a_perfect_source_keeps_its_actor_and_a_hopeless_one_does_not() -> None:
+    for action in ("d2", "box2"):
+        perfect = Probe(score=1.0, critic_fit=0.9, logits=None, steps=1)
+        assert not choose(AUTO, perfect, ACTIONS[action]).recipe.reset
+        hopeless = Probe(score=-1.0, critic_fit=-1.0, logits=None, steps=1)
+        assert choose(AUTO, hopeless, ACTIONS[action]).recipe != Recipe()
+
+
+@pytest.mark.parametrize("score", [-1.0, 0.3, 1.0])
+def test_maps_are_kept_as_far_as_they_are_needed(score: float) -> None:
+    wanted = AUTO.but(inputs=[1, 0, 2, 3], outputs=[1, 0])
+    one = Probe(score=score, critic_fit=0.0, logits=None, steps=1)
+    recipe = choose(wanted, one, ACTIONS["d2"]).recipe
+    assert recipe.inputs == (1, 0, 2, 3)
+    assert recipe.outputs == (None if "actor.head" in recipe.reset else (1, 0))
+    with adapted("discrete", toy(), recipe) as model:
+        model.learn(32)
+
+
+def test_softening_stops_when_the_policy_explores_enough() -> None:
+    """The logits of a sharp policy are softened, those of an even one are left alone."""
+    even = np.zeros((5, 3))
+    sharp = np.tile([8.0, 0.0, 0.0], (5, 1))
+    sharper = np.tile([80.0, 0.0, 0.0], (5, 1))
+    assert _temperature(even) == 1
+    assert 1 < _temperature(sharp) <= _temperature(sharper)
+    assert _temperature(None) == 1
+    assert _temperature(np.zeros((5, 1))) == 1, "one action leaves nothing to explore"
+
+
+UNFIT: list[tuple[str, str, str]] = [
+    ("discrete", "v6", "d2"),
+    ("discrete", "v4", "d3"),
+    ("discrete", "v4", "box2"),
+    ("box", "v4", "d2"),
+    ("box", "v4", "box3"),
+    ("normalized", "v6", "box1"),
+    ("normalized", "v6", "d2"),
+    ("recurrent", "v6", "d3"),
+    ("multidiscrete", "pairs", "imult"),
+    ("mixed", "nomix", "box2"),
+    ("image", "image", "d2"),
+]
+
+
+@pytest.mark.parametrize(("kind", "seen", "acts"), UNFIT, ids=str)
+def test_auto_starts_fresh_what_does_not_fit(kind: str, seen: str, acts: str) -> None:
+    with adapted(kind, toy(seen, acts), "auto") as model:
+        report = model.transfer.report
+        assert report.choice.steps == 0 and math.isnan(report.choice.score)
+        assert report.recipe.reset and all(g in report.choice.reason for g in report.recipe.reset)
+        fresh = {c.group for c in report.tensors if c.action in ("reset", "refit")}
+        assert set(report.recipe.reset) <= fresh
+        model.learn(64)
+        assert np.isfinite(model.predict(samples(model.observation_space, 1))[0]).all()
+
+
+def test_auto_with_a_bridge_probes_the_bridged_source() -> None:
+    with adapted("discrete", toy("v6"), AUTO.but(pad_inputs=True)) as model:
+        assert math.isfinite(model.transfer.report.choice.score)
+        assert model.transfer.report.recipe.pad_inputs
+
+
+def test_unfit_statistics_start_fresh_too() -> None:
+    assert choose_unfit(AUTO, ["actor.0"]).recipe == Recipe(reset=["actor.0"])
+    fresh = choose_unfit(AUTO, ["actor.0"], stats_fit=False).recipe
+    assert fresh == Recipe(reset=["actor.0"], obs_stats="reset")
+    with adapted("normalized", toy("v6", "box1"), AUTO) as model:
+        assert model.transfer.report.notes["observation statistics"] == "fresh"
