@@ -70,6 +70,7 @@ def carry_over(
     tensors = plan_copy(agent, model.policy, groups, recipe, maps, also)
     plans = plan_groups(groups, recipe.but(reset=[*recipe.reset, *also]))
     apply_copy(agent, model.policy, tensors, maps, recipe)
+    _refresh_noise(model)
     if critic == "refit":
         blank_head(model.policy)
         tensors = [replace(c, action="refit") if c.group == "critic.head" else c for c in tensors]
@@ -87,6 +88,13 @@ def carry_over(
         spent=choice.steps if choice else 0,
         report=TransferReport(agent.card.name, target, recipe, tuple(tensors), notes, choice),
     )
+
+
+def _refresh_noise(model: TransferMixin) -> None:
+    """GSDE acts by noise that was drawn with the deviations of the fresh policy."""
+    if getattr(model, "use_sde", False):
+        with torch.random.fork_rng(devices=[]):
+            model.policy.reset_noise(model.n_envs)
 
 
 _CRITIC_WORDS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -16,10 +17,14 @@ from rltransfer.recipe import Recipe
 
 
 class FixedStats(RunningMeanStd):
-    """Statistics that no longer adapt."""
+    """Statistics that no longer adapt; copies and pickles of them are SB3's plain ones."""
 
     def update(self, arr: np.ndarray) -> None:
         """Ignore the new samples, as asked by ``obs_stats="freeze"``."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A VecNormalize that a user pickles must open without rltransfer.
+        return RunningMeanStd, (), dict(self.__dict__)
 
 
 def carry_statistics(

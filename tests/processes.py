@@ -45,7 +45,9 @@ class Broken(CartPoleEnv):
         self.steps += 1
         if self.steps == 3 and self.what == "observation":
             observation = np.full_like(observation, np.nan)
-        return observation, float("nan") if self.steps == 3 else reward, *rest
+        if self.steps == 3 and self.what == "reward":
+            reward = float("nan")
+        return observation, reward, *rest
 
 
 LIMIT = {"max_episode_steps": 20}

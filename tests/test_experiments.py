@@ -172,7 +172,7 @@ def test_processes_do_not_change_results(
     for steps in seen.values():
         assert steps[0] == 0 and steps[-1] == 128 and steps.count(128) == 1
     for job in planned[tmp_path / "two"]:
-        assert len(list(job.folder.glob(TRACES))) == 1
+        assert job.folder and len(list(job.folder.glob(TRACES))) == 1
     # Nothing is trained again.
     before = files(tmp_path)
     assert_same_curves(one, sweep(planned[tmp_path / "two"], [agent], processes=2))
@@ -182,7 +182,7 @@ def test_processes_do_not_change_results(
 def test_what_a_worker_cannot_import_is_refused_before_training(
     agent: Agent, tmp_path: Path
 ) -> None:
-    gym.register("exp/Lambda-v0", lambda: CartPoleEnv(), max_episode_steps=20)
+    gym.register("exp/Lambda-v0", lambda **kwargs: CartPoleEnv(**kwargs), max_episode_steps=20)
     options: dict[str, Any] = {"seeds": 1, "out": tmp_path / "runs", **SMALL}
     with pytest.raises(BadArgument, match="'my_tasks:Pole', or use one process"):
         rlt.measure(agent, "exp/Lambda-v0", "full", jobs=2, **options)
@@ -254,7 +254,8 @@ def test_a_task_without_time_limit_needs_max_steps(
     done = rlt.finetune(
         agent, "my_tasks:my/Endless-v0", "full", out=tmp_path / "a", max_steps=9, **SMALL
     )
-    assert rlt.load(tmp_path / "a/agent").card.score.mean <= 9 and done.run.spec.max_steps == 9
+    score = rlt.load(tmp_path / "a/agent").card.score
+    assert score is not None and score.mean <= 9 and done.run.spec.max_steps == 9
 
 
 def test_each_run_has_its_own_source_though_names_are_the_same(

@@ -21,26 +21,23 @@ LAYERS = (
     ("rltransfer.experiments", "rltransfer.experiments.*"),
     ("rltransfer.report", "rltransfer.report.*"),
     ("rltransfer.describe", "rltransfer.pretrain"),
-    ("rltransfer.transfer",),
-    ("rltransfer.choose", "rltransfer.probe", "rltransfer.callbacks"),
+    # And every module that is named nowhere else: the parts of a transfer.
+    ("rltransfer.transfer", "rltransfer.choose", "rltransfer.probe", "rltransfer.surgery"),
+    ("rltransfer.callbacks",),
     ("rltransfer.evaluate", "rltransfer.evaluation", "rltransfer.evaluation.*"),
     ("rltransfer.training", "rltransfer.training.*"),
-    ("rltransfer.surgery", "rltransfer.statistics"),
-    ("rltransfer.vec",),
-    ("rltransfer.guard", "rltransfer.normalizing"),
-    ("rltransfer.strict",),
+    ("rltransfer.vec", "rltransfer.guard", "rltransfer.normalizing", "rltransfer.strict"),
     ("rltransfer.agents", "rltransfer.agents.*"),
     ("rltransfer.check", "rltransfer.checks", "rltransfer.trajectories"),
-    ("rltransfer.adapters",),
-    ("rltransfer.adapting",),
-    ("rltransfer.layers", "rltransfer.recipe"),
-    ("rltransfer.recipe_rules",),
+    ("rltransfer.adapters", "rltransfer.adapting"),
+    ("rltransfer.layers", "rltransfer.layer_naming"),
+    ("rltransfer.recipe", "rltransfer.recipe_rules"),
     ("rltransfer_envs", "rltransfer_envs.*"),
-    ("rltransfer.registry",),
-    ("rltransfer.task_types",),
+    ("rltransfer.registry", "rltransfer.task_types"),
     ("rltransfer.metrics", "rltransfer.metrics.*"),
     ("rltransfer.errors",),
 )
+TRANSFER = next(i for i, layer in enumerate(LAYERS) if "rltransfer.transfer" in layer)
 HEAVY = ("torch", "stable_baselines3", "sb3_contrib", "matplotlib", "tensorboard")
 
 
@@ -83,7 +80,8 @@ def _imports(module: str, *, everywhere: bool = True) -> set[str]:
 def _layer(module: str) -> int:
     exact = [i for i, layer in enumerate(LAYERS) if module in layer]
     matching = [i for i, layer in enumerate(LAYERS) if any(fnmatchcase(module, p) for p in layer)]
-    return (exact or matching or [-1])[0]
+    part = [TRANSFER] if module.count(".") == 1 and module.startswith("rltransfer.") else [-1]
+    return (exact or matching or part)[0]
 
 
 def _own(module: str, **options: bool) -> set[str]:

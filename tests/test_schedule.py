@@ -28,7 +28,7 @@ from rltransfer.agents import Agent
 from rltransfer.errors import RecipeError, UnknownName
 from rltransfer.layers import layer_groups
 from rltransfer.recipe import Recipe
-from rltransfer.training.schedule import GroupPlan, plan_groups
+from rltransfer.training.schedule import GroupPlan, GroupScheduler, plan_groups
 
 NEVER = math.inf
 
@@ -110,6 +110,17 @@ def test_frozen_is_bit_exact_and_the_rest_trains(kind: str, freeze: list[str]) -
         for name in names:
             assert same(adam[name], after[name]) == set(adam[name]), name
         assert all(dict(model.policy.named_parameters())[name].grad is None for name in names)
+
+
+def test_a_stale_gradient_is_dropped_when_a_layer_freezes() -> None:
+    """It would count in the clipped norm, and Adam would go on using it."""
+    policy = source("discrete").build().policy
+    sum(p.square().sum() for p in policy.parameters()).backward()
+    groups = layer_groups(policy)
+    scheduler = GroupScheduler(policy, groups, plan_groups(groups, Recipe(freeze=["trunk"])))
+    assert scheduler.frozen == ["actor.0", "critic.0", "actor.1", "critic.1"]
+    assert policy.action_net.weight.grad is not None
+    assert all(p.grad is None for p in policy.mlp_extractor.parameters())
 
 
 def test_batchnorm_that_is_not_frozen_does_move() -> None:

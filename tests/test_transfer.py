@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 import multiprocessing
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +17,9 @@ import pytest
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecNormalize
 from transfer_cases import (
     KINDS,
@@ -47,6 +53,7 @@ from rltransfer.errors import (
 from rltransfer.evaluate import evaluate
 from rltransfer.recipe import Recipe
 from rltransfer.statistics import FixedStats
+from rltransfer.vec import make_vec, normalize
 
 
 @pytest.fixture(autouse=True)
@@ -233,6 +240,27 @@ def test_processes_give_the_same_weights_as_one() -> None:
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.parametrize("kind", ["discrete", "box", "normalized", "batchnorm"])
+def test_scratch_is_plain_ppo(kind: str) -> None:
+    """The control arm learns exactly what PPO of SB3 learns with this seed."""
+    agent, task = source(kind), KINDS[kind].task(flip=True)
+    with adapted(agent, task, "scratch", seed=9) as model:
+        model.learn(96)
+        mine = tensors(model)
+    given = {key: value for key, value in agent.hyperparameters.items() if key != "n_envs"}
+    venv = normalize(make_vec(task, 2, seed=9), _fresh(agent), training=True)
+    plain = PPO(
+        agent.policy, venv, policy_kwargs=agent.live_policy_kwargs(), seed=9, device="cpu", **given
+    ).learn(96)
+    venv.close()
+    assert same(mine, tensors(plain)) == set(mine)
+
+
+def _fresh(agent: Agent) -> Any:
+    old = agent.normalization
+    return old and dataclasses.replace(old, obs_stats=None, return_stats=None)
+
+
 # -- learning goes on -----------------------------------------------------------------------------
 
 
@@ -302,8 +330,6 @@ def test_a_refitted_head_has_fresh_moments() -> None:
 
 
 def test_moments_of_other_optimizers_are_carried() -> None:
-    from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
-
     kwargs = {**SMALL, "optimizer_class": RMSpropTFLike, "optimizer_kwargs": {"momentum": 0.5}}
     agent = train(toy(), 32, policy_kwargs=kwargs)
     with adapted(agent, toy(), Recipe(optimizer="source", lr_decay=0.5)) as model:
@@ -366,6 +392,19 @@ def test_the_saved_statistics_are_plain(tmp_path: Path) -> None:
     assert b"FixedStats" not in content and b"rltransfer.statistics" not in content
 
 
+def test_a_pickle_of_frozen_statistics_needs_no_rltransfer() -> None:
+    agent = source("normalized")
+    with adapted(agent, toy("v4", "box1"), Recipe(obs_stats="freeze")) as model:
+        fixed = model.get_vec_normalize_env().obs_rms
+        content = pickle.dumps(fixed)
+        assert b"rltransfer" not in content
+        for plain in (pickle.loads(content), copy.deepcopy(fixed)):
+            assert type(plain) is RunningMeanStd
+            assert np.array_equal(plain.mean, fixed.mean) and plain.count == fixed.count
+            plain.update(np.ones((3, 4)))
+            assert plain.count == fixed.count + 3
+
+
 def test_gamma_of_the_return_statistics_is_the_target_s() -> None:
     with adapted("normalized", toy("v4", "box1"), gamma=0.8) as model:
         assert model.get_vec_normalize_env().gamma == 0.8
@@ -424,6 +463,37 @@ def test_hyperparameters_are_the_source_s_unless_given() -> None:
         assert (model.n_steps, model.ent_coef, model.n_envs) == (8, 0.01, 4)
         assert (model.batch_size, model.n_epochs) == (16, 2)
         assert model.lr_schedule(1.0) == 1e-2
+
+
+def test_schedules_of_the_source_start_anew() -> None:
+    """A linear rate goes from its start to its end again, over the target's budget."""
+    agent = train(toy(), 64, policy_kwargs=SMALL, learning_rate=LinearSchedule(1e-2, 1e-4, 1.0))
+    with adapted(agent, toy()) as model:
+        assert model.lr_schedule(1.0) == 1e-2
+        model.learn(64)
+        assert model.policy.optimizer.param_groups[0]["lr"] == pytest.approx(1e-4)
+
+
+def test_gsde_gives_way_to_discrete_actions_when_asked() -> None:
+    target, recipe = toy("v4", "d2"), Recipe(reset=["actor.head"])
+    with pytest.raises(BadArgument, match="give use_sde=False"):
+        adapted("gsde", target, recipe).__enter__()
+    with adapted("gsde", target, recipe, use_sde=False) as model:
+        model.learn(32)
+        assert model.transfer.report.notes["left behind"] == "log_std"
+
+
+def test_gsde_acts_with_the_deviations_it_was_given() -> None:
+    """Not with noise that was drawn before they were copied."""
+    with adapted("gsde", toy("v4", "box2"), Recipe(log_std=-50.0)) as model:
+        with torch.no_grad():
+            model.policy.log_std.fill_(-50.0)
+        agent = Agent.from_model(model, card=source("gsde").card)
+    seen = samples(model.observation_space)
+    with adapted(agent, toy("v4", "box2")) as model:
+        certain, _ = model.predict(seen, deterministic=True)
+        sampled, _ = model.predict(seen, deterministic=False)
+        assert np.allclose(certain, sampled, atol=1e-6)
 
 
 def test_a_batch_size_that_no_longer_divides_is_said_by_sb3() -> None:
@@ -526,7 +596,8 @@ def test_steps_are_a_whole_number_of_at_least_one(steps: Any) -> None:
 
 def test_steps_may_be_written_as_a_float() -> None:
     with adapted("discrete", toy()) as model:
-        assert model.learn(32.0).num_timesteps == 32
+        assert model.learn(32.0).num_timesteps == 32  # pyright: ignore[reportArgumentType]
+        assert model.learn(np.int64(32)).num_timesteps == 32
 
 
 def test_the_report_is_complete() -> None:

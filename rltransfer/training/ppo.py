@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3 import PPO
@@ -125,6 +126,7 @@ class TransferMixin(OnPolicyAlgorithm):
         prepared = super()._setup_learn(*args, **kwargs)
         if self.transfer:
             self.num_timesteps += self.transfer.spent
+            self._num_timesteps_at_start += self.transfer.spent  # no part of the speed
             self.transfer.spent = 0
         return prepared
 
@@ -173,7 +175,9 @@ def check_steps(steps: Any) -> None:
     Raises:
         BadArgument: It is not.
     """
-    number = isinstance(steps, (int, float)) and not isinstance(steps, bool)
+    number = isinstance(steps, (int, float, np.integer, np.floating)) and not isinstance(
+        steps, bool
+    )
     if not number or not math.isfinite(steps) or steps != int(steps) or steps < 1:
         raise BadArgument(f"steps is {steps!r}: expected a whole number >= 1")
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from rltransfer.errors import TransferError
+from rltransfer.experiments import folders
 from rltransfer.pretrain import pretrain
 
 LINEAR_TO_0 = {"end": 0.0, "end_fraction": 1.0}
@@ -42,12 +44,14 @@ AGENTS: dict[str, dict[str, Any]] = {
     },
     "pendulum": {
         "task": "Pendulum-v1",
-        "steps": 400_000,
+        "steps": 300_000,
         "n_envs": 4,
         "n_steps": 1024,
+        "batch_size": 256,
+        "n_epochs": 20,
         "gamma": 0.9,
         "learning_rate": {"start": 1e-3, **LINEAR_TO_0},
-        "normalize_obs": True,
+        "clip_range": {"start": 0.3, "end": 0.1, "end_fraction": 1.0},
         "normalize_reward": True,
         "use_sde": True,
         "sde_sample_freq": 4,
@@ -115,8 +119,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
-    for name in AGENTS if "all" in args.names else args.names:
-        train(name, args.out, seed=args.seed)
+    names = AGENTS if "all" in args.names else dict.fromkeys(args.names)
+    try:
+        folders.create(args.out)
+        folders.check_writable(args.out)
+        for name in names:
+            train(name, args.out, seed=args.seed)
+    except TransferError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
