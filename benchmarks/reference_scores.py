@@ -4,7 +4,10 @@
     python benchmarks/reference_scores.py --family cartpole
     python benchmarks/reference_scores.py 'rlt/MountainCarContinuousWeak-v0' --source NAME
 
-The last form fine-tunes a zoo agent instead, for tasks where training from scratch finds nothing.
+    python benchmarks/reference_scores.py --zoo
+
+The third form fine-tunes a zoo agent instead, for tasks where training from scratch finds nothing.
+The last one takes the scores on the cards of the zoo's agents for the tasks they were trained on.
 
 Each family is trained with the hyperparameters of its zoo agent (or the ones below), for the steps
 below. The result is merged into envs/rltransfer_envs/scores.json, where it stays: a reference is a
@@ -23,7 +26,7 @@ from typing import Any
 
 import torch
 
-from rltransfer.agents import Agent, Card
+from rltransfer.agents import Agent, Card, agents
 from rltransfer.errors import TransferError
 from rltransfer.pretrain import as_agent, pretrain
 from rltransfer.registry import tasks
@@ -45,7 +48,7 @@ FAMILIES: dict[str, tuple[int, str | dict[str, Any]]] = {
     "acrobot": (300_000, "acrobot"),
     "mountaincar-continuous": (60_000, "mountaincar-continuous"),
     "mountaincar": (
-        500_000,
+        300_000,
         {
             "n_envs": 16,
             "n_steps": 16,
@@ -55,11 +58,11 @@ FAMILIES: dict[str, tuple[int, str | dict[str, Any]]] = {
             "normalize_reward": True,
         },
     ),
-    "frozenlake": (200_000, {"n_envs": 8, "n_steps": 128, "batch_size": 256, "ent_coef": 0.01}),
-    "lunarlander": (500_000, "lunarlander"),
-    "minigrid": (500_000, "doorkey-5x5"),
-    "halfcheetah": (300_000, MUJOCO),
-    "hopper": (300_000, MUJOCO),
+    "frozenlake": (100_000, {"n_envs": 8, "n_steps": 128, "batch_size": 256, "ent_coef": 0.01}),
+    "lunarlander": (300_000, "lunarlander"),
+    "minigrid": (200_000, "doorkey-5x5"),
+    "halfcheetah": (200_000, MUJOCO),
+    "hopper": (200_000, MUJOCO),
 }
 
 
@@ -103,10 +106,14 @@ def main() -> int:
     parser.add_argument("ids", nargs="*", help="task ids")
     parser.add_argument("--family", choices=FAMILIES, help="all tasks of one family")
     parser.add_argument("--source", help="zoo agent to fine-tune, instead of starting from scratch")
+    parser.add_argument("--zoo", action="store_true", help="take the scores of the zoo's agents")
     parser.add_argument("--again", action="store_true", help="measure those that have one, too")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    if args.zoo:
+        for card in agents().values():
+            record(card)
     chosen = [
         task
         for task in tasks().values()

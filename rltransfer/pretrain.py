@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 from gymnasium.envs.registration import EnvSpec
+from sb3_contrib.common.maskable.utils import is_masking_supported
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -68,9 +69,18 @@ def fresh(
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         tensorboard_log: Folder for TensorBoard.
         **hyperparameters: PPO's hyperparameters; SB3's defaults otherwise.
+
+    Raises:
+        BadArgument: An option is out of range, or does not fit the task.
+        UnknownName: The task, the algorithm or a hyperparameter does not exist.
     """
     venv = make_vec(task, n_envs, seed=seed, vec=vec)
     try:
+        if algorithm == "maskable_ppo" and not is_masking_supported(venv):
+            raise BadArgument(
+                f"{task if isinstance(task, str) else task.id} has no method action_masks(), which "
+                "maskable_ppo asks for the valid actions: add it, or use ppo"
+            )
         if normalize_obs or normalize_reward:
             gamma = hyperparameters.get("gamma", 0.99)
             spec = Normalization(obs=normalize_obs, reward=normalize_reward, gamma=gamma)

@@ -281,6 +281,7 @@ def test_settings_are_json_or_words() -> None:
         (["benchmark", "--source", "{tiny}", "--pair", "cartpole-long", "--jobs", "0"], "jobs"),
         (["benchmark", "--source", "{tiny}", "--pair", "cartpole-long", "--points", "0"], "points"),
         (["export", "{tiny}", "nowhere/x.zip"], "nowhere"),
+        (["export", "{tiny}", "."], "is a folder"),
     ],
 )
 def test_mistakes_cost_one_line_and_leave_nothing(

@@ -116,7 +116,9 @@ def test_learning_rates_are_shown_by_group() -> None:
 
 
 @pytest.mark.parametrize(
-    "schedule", [LinearSchedule(1e-3, 0.0, 1.0), lambda left: 1e-3 * left**0.5], ids=str
+    "schedule",
+    [LinearSchedule(1e-3, 0.0, 1.0), lambda left: 1e-3 * left**0.5],
+    ids=["linear", "root"],
 )
 def test_a_schedule_that_has_ended_is_no_error(schedule: Any) -> None:
     """The last rollout goes beyond the budget, where a root would not be a number."""

@@ -142,6 +142,7 @@ def test_statistics_travel_with_the_agent() -> None:
         (CARTPOLE, {"seed": -1}, BadArgument, "seed"),
         (CARTPOLE, {"n_envs": 0}, BadArgument, "n_envs"),
         (CARTPOLE, {"algorithm": "pp0"}, UnknownName, "'ppo'"),
+        (CARTPOLE, {"algorithm": "maskable_ppo"}, BadArgument, "action_masks"),
         (CARTPOLE, {"gama": 0.9}, UnknownName, "'gamma'"),
         (CARTPOLE, {"gamma": 1.5}, BadArgument, "gamma"),
         (CARTPOLE, {"device": "tpu"}, BadArgument, "tpu"),
@@ -155,7 +156,8 @@ def test_what_cannot_work_is_refused_before_training(
     def never(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("it trained")
 
-    monkeypatch.setattr(rlt.TransferPPO, "learn", never)
+    for kind in (rlt.TransferPPO, rlt.TransferMaskablePPO):
+        monkeypatch.setattr(kind, "learn", never)
     with pytest.raises(error, match=words):
         pretrain_function(task, 64, **{**TINY, **options})
 

@@ -564,6 +564,11 @@ def test_no_environment_stays_open_when_a_recipe_does_not_fit(
         adapted("discrete", toy("v4", acts), recipe).__enter__()
 
 
+def test_an_extractor_that_cannot_read_the_target_is_refused() -> None:
+    with pytest.raises(BadArgument, match=r"cannot be built on Discrete\(4\).*out of range"):
+        adapted("batchnorm", toy("classes4")).__enter__()
+
+
 def test_a_policy_with_an_unnamed_tensor_is_refused() -> None:
     agent = source("named")
     with pytest.raises(RecipeError, match=r"Forgetful: 'value_net.*'"):

@@ -14,8 +14,8 @@ from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3 import PPO
 
 import rltransfer as rlt
-from rltransfer import registry
 import rltransfer_zoo
+from rltransfer import registry
 from rltransfer.errors import BadCheckpoint, MissingExtra
 from rltransfer.pretrain import PACKAGES
 from rltransfer_zoo import train

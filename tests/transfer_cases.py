@@ -110,6 +110,8 @@ class Toy(gym.Env):
         space = self.action_space
         if isinstance(space, spaces.MultiDiscrete):
             return np.ones(int(space.nvec.sum()), dtype=bool)
+        if isinstance(space, spaces.MultiBinary):
+            return np.ones(2 * int(space.n), dtype=bool)
         return np.ones(int(getattr(space, "n", 1)), dtype=bool)
 
     def _observe(self) -> Any:

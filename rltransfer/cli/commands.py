@@ -135,6 +135,8 @@ def benchmark(args: argparse.Namespace) -> int:
 def export(args: argparse.Namespace) -> int:
     """Write an agent as an SB3 zip."""
     agent = load(args.agent)
+    if args.path.is_dir():
+        raise BadArgument(f"{args.path} is a folder: give a path in it, such as {args.path}/a.zip")
     path = agent.to_sb3(args.path)
     print(f"{path}: open it with stable_baselines3's load")
     if agent.normalization is not None:

@@ -12,9 +12,8 @@ import numpy as np
 from stable_baselines3.common.utils import LinearSchedule
 
 from rltransfer import registry
-from rltransfer.agents import Agent
-from rltransfer.agents.hyperparameters import NAMES
-from rltransfer.errors import BadArgument, UnknownName, suggest
+from rltransfer.agents import Agent, hyperparameters
+from rltransfer.errors import BadArgument
 from rltransfer.evaluate import HELD_OUT_SEED
 from rltransfer.recipe import Recipe
 from rltransfer.training.ppo import check_steps
@@ -45,7 +44,6 @@ class RunSpec:
 
     Raises:
         BadArgument: A field is outside its range, or cannot be stored as data.
-        UnknownName: A hyperparameter does not exist.
     """
 
     source: str
@@ -71,8 +69,12 @@ class RunSpec:
             target: Gymnasium id or ``module:Id``.
             recipe: The recipe.
             **settings: The other fields.
+
+        Raises:
+            BadArgument: A hyperparameter is outside its range; and as for the class.
+            UnknownName: The target, or a hyperparameter, does not exist.
         """
-        return cls(
+        spec = cls(
             source=agent.card.name,
             source_hash=source_hash(agent),
             target=target,
@@ -80,6 +82,8 @@ class RunSpec:
             recipe=recipe.to_dict(),
             **settings,
         )
+        hyperparameters.check({**agent.hyperparameters, **spec.hyperparameters})
+        return spec
 
     def __post_init__(self) -> None:
         steps = _item(self.steps)
@@ -94,9 +98,6 @@ class RunSpec:
             check_whole("max_steps", self.max_steps, 1)
         for name in ("recipe", "hyperparameters"):
             object.__setattr__(self, name, _as_data(name, getattr(self, name)))
-        for name in self.hyperparameters:
-            if name not in NAMES:
-                raise UnknownName(suggest(name, NAMES, kind="hyperparameter"))
 
     def __hash__(self) -> int:
         return hash(json.dumps(asdict(self), sort_keys=True))

@@ -11,7 +11,7 @@ from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecEnv
 
 from rltransfer.agents.hyperparameters import NAMES, arguments, check
-from rltransfer.errors import BadArgument, UnknownName, suggest
+from rltransfer.errors import BadArgument, TransferError, UnknownName, suggest
 from rltransfer.training.ppo import TRANSFER_ALGORITHMS, TransferMixin
 
 
@@ -44,7 +44,7 @@ def build_model(
 
     Raises:
         UnknownName: An algorithm or a hyperparameter does not exist.
-        BadArgument: A hyperparameter is out of range, or SB3 refuses the combination.
+        BadArgument: A hyperparameter is out of range, or SB3 or the policy refuses the spaces.
     """
     if algorithm not in TRANSFER_ALGORITHMS:
         raise UnknownName(suggest(algorithm, TRANSFER_ALGORITHMS, kind="algorithm"))
@@ -62,7 +62,9 @@ def build_model(
             verbose=verbose,
             **given,
         )
-    except (AssertionError, NotImplementedError, TypeError, ValueError) as error:
+    except (TransferError, Warning):
+        raise
+    except Exception as error:  # a user's own policy or extractor may raise anything
         why = str(error).strip().splitlines() or [type(error).__name__]
         raise BadArgument(
             f"{algorithm} with {_policy_name(policy)} cannot be built on "
