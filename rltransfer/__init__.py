@@ -68,4 +68,5 @@ __all__ = [
     "tasks",
 ]
 
-import rltransfer_envs as _envs  # registers the built-in tasks and pairs; last, as it imports us
+# Registers the built-in tasks and pairs; last, as it imports us.
+import rltransfer_envs as _envs  # noqa: F401

@@ -21,6 +21,7 @@ from rltransfer.recipe import Recipe
 from rltransfer.training.build import build_model
 from rltransfer.training.ppo import Transfer, TransferMixin, check_steps
 from rltransfer.training.schedule import GroupScheduler, plan_groups
+from rltransfer.training.threads import few_threads
 from rltransfer.vec import make_vec, normalize
 
 PACKAGES = ("rltransfer", "stable-baselines3", "sb3-contrib", "gymnasium", "torch", "numpy")
@@ -184,7 +185,8 @@ def as_agent(
     """
     _check_episodes(episodes)
     id = task if isinstance(task, str) else task.id
-    result = evaluate(model, task, episodes=episodes, max_steps=max_steps)
+    with few_threads(model.policy):
+        result = evaluate(model, task, episodes=episodes, max_steps=max_steps)
     low, high = result.ci
     card = Card(
         name=name or id.rpartition(":")[2].rpartition("/")[2],

@@ -201,5 +201,3 @@ def recipe(name: str | Recipe) -> Recipe:
     if name not in PRESETS:
         raise UnknownName(suggest(name, PRESETS, kind="recipe"))
     return PRESETS[name]
-
-

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,11 @@ def test_a_result_is_stored_exactly_and_another_is_refused(
     again = store.find(tmp_path, spec)
     assert again is not None and again.versions == run.versions and again.choice == run.choice
     assert_same_curves([run], [again])
+    uneven = replace(run, returns=run.returns / 3, stochastic=run.stochastic / 7)
+    store.save(tmp_path / "uneven", uneven)
+    found = store.find(tmp_path / "uneven", spec)
+    assert found is not None
+    assert_same_curves([uneven], [found])
     assert run.steps[0] == 0 and run.steps[-1] == 128 and run.returns.shape == (3, 3)
 
     with pytest.raises(BadArgument, match="another steps, seed: choose another folder"):
@@ -160,7 +166,6 @@ def test_processes_do_not_change_results(
     }
     torch.set_num_threads(2)  # must not matter either
     one = sweep(planned[tmp_path / "one"], [agent])
-    assert torch.get_num_threads() == 2
     torch.set_num_threads(1)
     two = sweep(planned[tmp_path / "two"], [agent], processes=2, watch=watch)
     assert_same_curves(one, two)
@@ -452,3 +457,23 @@ def _undisturbed(agent: Agent, settings: dict[str, Any]) -> tuple[Run, ...]:
     if not _kept:
         _kept.append(rlt.measure(agent, "CartPole-v1", ["full", "head"], **settings).runs)
     return _kept[0]
+
+
+def test_a_small_network_gets_one_thread_and_a_large_one_all(agent: Agent) -> None:
+    seen: dict[str, set[int]] = {"small": set(), "large": set(), "sweep": set()}
+
+    def note(name: str, steps: int, total: int) -> None:
+        if 0 < steps < total:
+            seen[name].add(torch.get_num_threads())
+
+    large = tiny_agent(policy_kwargs={"net_arch": [400, 400]}, n_epochs=1)
+    torch.set_num_threads(2)
+    try:
+        for name, source in (("small", agent), ("large", large)):
+            rlt.finetune(source, "CartPole-v1", "full", report=partial(note, name), **SMALL)
+        watch = lambda run, steps, total: note("sweep", steps, total)  # noqa: E731
+        rlt.measure(large, "CartPole-v1", "full", seeds=1, watch=watch, **SMALL)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert seen == {"small": {1}, "large": {2}, "sweep": {1}}

@@ -294,7 +294,7 @@ KINDS: dict[str, Kind] = {
                 **SMALL,
                 "share_features_extractor": False,
                 "features_extractor_kwargs": {"cnn_output_dim": 8},
-            }
+            },
         },
     ),
     "batchnorm": Kind("v4", "d2", {"policy_kwargs": {**SMALL, "features_extractor_class": Normed}}),

@@ -6,8 +6,6 @@ import os
 import shlex
 import sys
 
-import torch
-
 from rltransfer.cli.parser import build_parser
 from rltransfer.errors import TransferError
 
@@ -30,8 +28,6 @@ def main(argv: list[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else argv
     args = build_parser().parse_args(given)
     args.command_line = shlex.join(["rltransfer", *given])
-    # Networks of this size gain nothing from a second thread, and lose much when cores are shared.
-    torch.set_num_threads(1)
     try:
         code = args.command(args)
         sys.stdout.flush()

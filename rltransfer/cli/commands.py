@@ -19,6 +19,7 @@ from rltransfer.experiments.benchmark import Case, case_of
 from rltransfer.experiments.benchmark import benchmark as run_benchmark
 from rltransfer.experiments.finetuning import finetune as run_finetune
 from rltransfer.experiments.measuring import default_label
+from rltransfer.experiments.run import threads_for
 from rltransfer.experiments.spec import check_whole
 from rltransfer.pretrain import pretrain as run_pretrain
 from rltransfer.recipe import Recipe
@@ -96,13 +97,14 @@ def finetune(args: argparse.Namespace) -> int:
 def evaluate(args: argparse.Namespace) -> int:
     """Score an agent."""
     agent = load(args.agent)
-    result = evaluate_agent(
-        agent,
-        args.task or agent.card.task,
-        episodes=args.episodes,
-        deterministic=not args.stochastic,
-        max_steps=args.max_steps,
-    )
+    with threads_for(agent):
+        result = evaluate_agent(
+            agent,
+            args.task or agent.card.task,
+            episodes=args.episodes,
+            deterministic=not args.stochastic,
+            max_steps=args.max_steps,
+        )
     print(result)
     return 0
 

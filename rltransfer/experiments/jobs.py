@@ -10,7 +10,7 @@ from typing import NoReturn
 from rltransfer.agents import Agent
 from rltransfer.errors import TransferError
 from rltransfer.experiments import folders, store
-from rltransfer.experiments.run import Run, close, execute
+from rltransfer.experiments.run import Run, close, execute, one_thread
 from rltransfer.experiments.spec import RunSpec
 
 # Called with the name of a run, steps done and steps in all. A run that is trained says 0 first,
@@ -50,7 +50,8 @@ def work(job: Job, agent: Agent, report: Callable[[int, int], None]) -> Run:
         TransferError: It failed; the message begins with its name.
     """
     try:
-        with folders.attempt(job.folder):
+        # One thread always: sums must not depend on how many there are, here or in a worker.
+        with folders.attempt(job.folder), one_thread():
             report(0, job.spec.steps)
             run, model = execute(job.spec, agent, job.folder, report)
             close(model)

@@ -22,6 +22,7 @@ from rltransfer.experiments.spec import RunSpec
 from rltransfer.pretrain import versions
 from rltransfer.recipe import Recipe
 from rltransfer.training.ppo import TransferPPO
+from rltransfer.training.threads import SMALL
 from rltransfer.transfer import adapt
 
 Report = Callable[[int, int], None]
@@ -69,7 +70,7 @@ def execute(
         The run, and the trained model with its environments still open.
     """
     started = time.monotonic()
-    with _one_thread():
+    with threads_for(agent):
         evaluation = Evaluate(
             spec.target, points=spec.points, episodes=spec.episodes, max_steps=spec.max_steps
         )
@@ -110,8 +111,21 @@ def close(model: TransferPPO) -> None:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Small networks lose speed with more; and sums must not depend on the number of threads."""
+def threads_for(agent: Agent) -> Iterator[None]:
+    """Let a small network act and train on one thread, and bring the caller's setting back.
+
+    See :mod:`rltransfer.training.threads`; this is for code that only has the agent yet.
+    """
+    if sum(weight.numel() for weight in agent.weights.values()) >= SMALL:
+        yield
+        return
+    with one_thread():
+        yield
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Use one thread, and bring the caller's setting back."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
