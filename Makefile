@@ -16,7 +16,7 @@ setup: .venv/.ready
 	touch $@
 
 demo: setup
-	$(BIN)/rltransfer benchmark --pair cartpole-long --recipes scratch,full,auto --seeds 5 --steps 20000 --points 10 --out runs/demo
+	$(BIN)/rltransfer benchmark --pair cartpole-slow-control,cartpole-swapped --recipes full,auto --seeds 5 --steps 10000 --points 10 --out runs/demo
 
 test: setup lint
 	$(BIN)/pytest -n 2 -q

@@ -14,6 +14,7 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,19 +22,21 @@ import torch
 from rltransfer.agents.files import atomic_write
 from rltransfer.cli.progress import watching
 from rltransfer.errors import TransferError
-from rltransfer.experiments import folders
+from rltransfer.experiments import Gain, folders
 from rltransfer.experiments.benchmark import benchmark, case_of, write
 from rltransfer.recipe import recipe
+from rltransfer.report import Row
 
 PAIRS = (
-    "cartpole-long",
     "cartpole-slow-control",
+    "cartpole-long",
     "cartpole-swapped",
     "pendulum-strong-gravity",
     "pendulum-flipped",
     "acrobot-heavy",
+    "acrobot-flipped",
     "mountaincar-continuous-weak",
-    "doorkey-6x6",
+    "mountaincar-continuous-flipped",
 )
 RECIPES = ("full", "head", "gradual", "auto")
 HERE = Path(__file__).parent
@@ -48,7 +51,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5, help="number of paired seeds")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--steps", type=int, help="budget (default: each pair's own)")
-    parser.add_argument("--points", type=int, default=20, help="evaluations after the first")
+    parser.add_argument("--points", type=int, default=10, help="evaluations after the first")
     parser.add_argument("--episodes", type=int, default=20, help="episodes of each evaluation")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
@@ -90,8 +93,26 @@ def run(args: argparse.Namespace) -> int:
     note = f"Made by `{command}` on {machine}.\n\n"
     table = args.out / "gains.md"
     atomic_write(table, note.encode() + table.read_bytes())
+    atomic_write(args.out / "overview.md", (note + overview(gains)).encode())
     print("\n\n".join(str(gain) for gain in gains))
     return 0
+
+
+def overview(gains: Sequence[Gain]) -> str:
+    """One line a pair: AUC of scratch, and each recipe's gain over it with its 95 % interval."""
+    names = [row.recipe for row in gains[0].summary.transferred]
+    lines = [["pair", "scratch", *names], ["---"] * (2 + len(names))]
+    for gain in gains:
+        summary = gain.summary
+        control = " (control)" if summary.expect == "hurt" else ""
+        cells = [_cell(summary[name]) for name in names]
+        lines.append([f"{summary.label}{control}", f"{summary['scratch'].auc:.2f}", *cells])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(row: Row) -> str:
+    mean, low, high = row.gain
+    return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}] {row.verdict}"
 
 
 if __name__ == "__main__":
