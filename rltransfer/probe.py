@@ -18,6 +18,7 @@ from rltransfer.errors import BadArgument
 from rltransfer.evaluate import random_score
 from rltransfer.registry import Task, task, tasks
 from rltransfer.training.critic import bootstrapped_returns, explained_variance
+from rltransfer.training.threads import few_threads
 from rltransfer.vec import make_vec
 
 EPISODES = 5
@@ -66,7 +67,8 @@ def probe(model: Any, agent: Agent, target: str | EnvSpec, *, seed: int | None) 
         seed: Shifts the probe's episodes, so that runs with several seeds see different ones.
     """
     first = PROBE_SEED + EPISODES * (seed or 0)
-    trace = _run(model, target, first)
+    with few_threads(model.policy):
+        trace = _run(model, target, first)
     alive = np.stack(trace.alive)
     score = float((np.stack(trace.rewards) * alive).sum(axis=0).mean())
     low, high, extra = _levels(agent, target, first)

@@ -1,6 +1,15 @@
+"""One thread, and nothing that a test registers or imports outlives it."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import gymnasium as gym
 import matplotlib
 import pytest
 import torch
+
+from rltransfer import registry
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -8,3 +17,32 @@ def _one_thread() -> None:
     """Small networks are slower with several threads, and the cores are shared."""
     torch.set_num_threads(1)
     matplotlib.use("Agg")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _module_is_isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with _isolated(str(tmp_path_factory.getbasetemp())):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _test_is_isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with _isolated(str(tmp_path_factory.getbasetemp())):
+        yield
+
+
+@contextmanager
+def _isolated(temporary: str) -> Iterator[None]:
+    """Put registries, the import path and the modules of made-up users back as they were."""
+    tables = (gym.registry, registry._tasks, registry._pairs)
+    before, modules, path = [dict(table) for table in tables], set(sys.modules), list(sys.path)
+    try:
+        yield
+    finally:
+        for table, entries in zip(tables, before, strict=True):
+            table.clear()
+            table.update(entries)
+        for name in set(sys.modules) - modules:
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(temporary):
+                del sys.modules[name]
+        sys.path[:] = path

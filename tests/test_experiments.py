@@ -383,11 +383,11 @@ def test_an_attempt_that_fails_takes_its_traces_with_it(tmp_path: Path) -> None:
 
 
 def _start(folder: Path, source: Path, out: str, *, jobs: int) -> subprocess.Popen[str]:
-    """A sweep of 6 runs that would take minutes, in a process group of its own."""
+    """A sweep of 6 runs, in a process group of its own, to be stopped after the first."""
     return subprocess.Popen(
         command(
             *("benchmark", "--source", source, "--target", "CartPole-v1", "--recipes", "full,head"),
-            *("--steps", 256, "--points", 2, "--episodes", 40, "--seeds", 2, "--jobs", jobs),
+            *("--steps", 3072, "--points", 2, "--episodes", 40, "--seeds", 2, "--jobs", jobs),
             *("--out", out),
         ),
         cwd=folder,
@@ -453,7 +453,7 @@ def test_a_sweep_that_was_stopped_goes_on_where_it_was(
         left = [p for p in (tmp_path / "runs").rglob(TRACES)]
         assert {p.parent for p in left} == {p.parent for p in finished}
 
-    settings: dict[str, Any] = {"steps": 256, "points": 2, "episodes": 40, "seeds": 2}
+    settings: dict[str, Any] = {"steps": 3072, "points": 2, "episodes": 40, "seeds": 2}
     resumed = rlt.measure(agent, "CartPole-v1", ["full", "head"], out=tmp_path / "runs", **settings)
     assert {p: p.stat().st_mtime_ns for p in finished} == finished
     assert len(list(tmp_path.rglob(TRACES))) == len(list(tmp_path.rglob("result.json"))) == 6

@@ -19,6 +19,7 @@ from rltransfer.evaluation.given import require_fit, resolve
 from rltransfer.evaluation.result import Evaluation
 from rltransfer.evaluation.undisturbed import seeded, undisturbed
 from rltransfer.strict import StrictEnv, broken
+from rltransfer.training.threads import few_threads
 
 HELD_OUT_SEED = 1_000_000
 """Seed of the first held-out episode. Training seeds below it are never evaluated on."""
@@ -76,7 +77,7 @@ class Evaluator:
         model, own = resolve(actor)
         normalization = normalization or own
         require_fit(model, self._envs[0], self.task, normalization)
-        with undisturbed(model, self._seed):
+        with few_threads(model.policy), undisturbed(model, self._seed):
             policy = PolicyActor(
                 model, self._envs, normalization=normalization, deterministic=deterministic
             )
