@@ -8,6 +8,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+# Names that an error lists; more would hide the suggestion before them.
+LISTED = 20
+
 
 class TransferError(Exception):
     """Root of every error that rltransfer raises on purpose."""
@@ -73,5 +76,7 @@ def suggest(name: str, options: Iterable[str], *, kind: str) -> str:
     options = list(options)
     close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    listed = ", ".join(options) if options else "(none)"
+    listed = ", ".join(options[:LISTED]) if options else "(none)"
+    if len(options) > LISTED:
+        listed += f" and {len(options) - LISTED} more (see `rltransfer ls`)"
     return f"no {kind} is named {name!r}.{hint} Known: {listed}"

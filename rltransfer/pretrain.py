@@ -26,6 +26,8 @@ from rltransfer.vec import make_vec, normalize
 
 PACKAGES = ("rltransfer", "stable-baselines3", "sb3-contrib", "gymnasium", "torch", "numpy")
 CARD_EPISODES = 100
+# Environment steps of a rollout, from all environments together.
+ROLLOUT = 2_048
 
 
 def versions() -> dict[str, str]:
@@ -64,7 +66,8 @@ def fresh(
         policy_kwargs: Keyword arguments of the policy, such as ``{"net_arch": [64, 64]}``.
         normalize_obs: Normalize observations by running statistics.
         normalize_reward: Scale rewards by the running standard deviation of returns.
-        n_envs: Parallel environments.
+        n_envs: Parallel environments. Unless ``n_steps`` is given, a rollout takes 2,048 steps from
+            all of them together (SB3's 2,048 are for one, and would be 16,384 from eight).
         vec: ``"sync"`` or ``"subproc"``.
         seed: Seed of weights, actions and environments.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
@@ -76,6 +79,8 @@ def fresh(
         UnknownName: The task, the algorithm or a hyperparameter does not exist.
     """
     venv = make_vec(task, n_envs, seed=seed, vec=vec)
+    if algorithm != "recurrent_ppo":  # whose default is small already
+        hyperparameters.setdefault("n_steps", max(ROLLOUT // n_envs, 2))
     try:
         if algorithm == "maskable_ppo" and not is_masking_supported(venv):
             raise BadArgument(

@@ -19,7 +19,7 @@ NOT_HERE = ("make ", "pip ", "tensorboard ", ".venv/bin/tensorboard ")
 
 def quickly(text: str) -> str:
     """The same text with budgets that a test can afford."""
-    text = re.sub(r"(--steps |steps=|learn\()[\d_]+", r"\g<1>1024", text)
+    text = re.sub(r"(--steps |steps=|learn\()[\d_]+", r"\g<1>4096", text)
     text = re.sub(r"(--seeds |seeds=)\d+", r"\g<1>1", text)
     text = re.sub(r"(--episodes |episodes=)\d+", r"\g<1>2", text)
     return re.sub(r"(rltransfer benchmark .*)$", r"\1 --points 2 --episodes 2", text, flags=re.M)

@@ -17,6 +17,7 @@ from stable_baselines3.common.logger import HParam, Logger, configure
 from rltransfer.agents import Agent
 from rltransfer.callbacks import Evaluate, Progress
 from rltransfer.describe import describe
+from rltransfer.errors import BadArgument
 from rltransfer.experiments import folders
 from rltransfer.experiments.spec import RunSpec
 from rltransfer.pretrain import versions
@@ -100,6 +101,15 @@ def build(spec: RunSpec, agent: Agent) -> TransferPPO:
     """Build the model of a run, untrained."""
     recipe = Recipe.from_dict(spec.recipe)
     options: dict[str, Any] = dict(spec.hyperparameters)
+    settings = {**agent.hyperparameters, **options}
+    rollout = int(settings["n_steps"]) * int(settings["n_envs"])
+    if rollout > spec.steps:
+        # One update after the budget, and no evaluation within it: a curve of two points.
+        raise BadArgument(
+            f"a rollout takes {rollout:,} steps ({settings['n_steps']} in each of "
+            f"{settings['n_envs']} environments), more than the budget of {spec.steps:,}: raise "
+            "the steps, or set n_steps lower (--set n_steps=64)"
+        )
     return adapt(agent, spec.target, recipe, seed=spec.seed, device=spec.device, **options)
 
 
