@@ -35,32 +35,14 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stranger import WITHOUT_RLTRANSFER
 
 from rltransfer.agents import Agent
 from rltransfer.errors import BadArgument, NotWritable
 
-# Runs where rltransfer cannot be imported, as at a user's who has never heard of it.
-STRANGER = """
-import sys, warnings
-warnings.simplefilter("error")
-
-class NoRltransfer:
-    def find_spec(self, name, *_):
-        if name.partition(".")[0] in ("rltransfer", "rltransfer_zoo", "rltransfer_envs"):
-            raise ImportError("rltransfer is not installed here: " + name)
-
-sys.meta_path.insert(0, NoRltransfer())
-folder, *cases = sys.argv[1:]
-
-import gymnasium as gym
-import numpy as np
-import torch
-from sb3_contrib import MaskablePPO, RecurrentPPO
-from stable_baselines3 import PPO
-from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
-
-torch.set_num_threads(1)
-
+STRANGER = (
+    WITHOUT_RLTRANSFER
+    + """
 class Masked(gym.Wrapper):
     def action_masks(self):
         return np.array([True] * int(self.action_space.n - 1) + [False])
@@ -91,6 +73,7 @@ for case in cases:
 assert not [name for name in sys.modules if name.startswith("rltransfer")]
 print("strangers are happy with", *cases)
 """
+)
 
 
 TASKS = ("discrete", "pendulum", "normalized", "maskable", "recurrent")

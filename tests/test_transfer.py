@@ -21,6 +21,7 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecNormalize
+from stranger import WITHOUT_RLTRANSFER
 from transfer_cases import (
     KINDS,
     LENGTH,
@@ -66,27 +67,9 @@ def _no_open_environments() -> Iterator[None]:
 
 # -- what comes out is ordinary SB3 ---------------------------------------------------------------
 
-STRANGER = """
-import json, sys, warnings
-warnings.simplefilter("error")
-
-class NoRltransfer:
-    def find_spec(self, name, *_):
-        if name.partition(".")[0] in ("rltransfer", "rltransfer_zoo", "rltransfer_envs"):
-            raise ImportError("rltransfer is not installed here: " + name)
-
-sys.meta_path.insert(0, NoRltransfer())
-folder, *cases = sys.argv[1:]
-
-import gymnasium as gym
-import numpy as np
-import torch
-from sb3_contrib import MaskablePPO, RecurrentPPO
-from stable_baselines3 import PPO
-from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
-
-torch.set_num_threads(1)
-
+STRANGER = (
+    WITHOUT_RLTRANSFER
+    + """
 class Masked(gym.Wrapper):
     def action_masks(self):
         return np.array([True, True])
@@ -121,6 +104,7 @@ for case in cases:
 assert not [name for name in sys.modules if name.startswith("rltransfer")]
 print("strangers are happy with", *cases)
 """
+)
 
 
 class Masked(gym.Wrapper):
