@@ -62,13 +62,14 @@ class NotWritable(TransferError):
     """A file or folder cannot be written."""
 
 
-def suggest(name: str, options: Iterable[str], *, kind: str) -> str:
+def suggest(name: str, options: Iterable[str], *, kind: str, limit: int | None = LISTED) -> str:
     """Say that ``name`` is unknown, what it may have meant, and what exists.
 
     Args:
         name: What the user typed.
         options: The valid names, in the order in which they should be listed.
         kind: What is being named, such as ``"task"``.
+        limit: Names to list at the most, where ``rltransfer ls`` has the rest; None lists all.
 
     Returns:
         One line for an :class:`UnknownName`.
@@ -76,7 +77,7 @@ def suggest(name: str, options: Iterable[str], *, kind: str) -> str:
     options = list(options)
     close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    listed = ", ".join(options[:LISTED]) if options else "(none)"
-    if len(options) > LISTED:
-        listed += f" and {len(options) - LISTED} more (see `rltransfer ls`)"
+    listed = ", ".join(options[:limit]) if options else "(none)"
+    if limit is not None and len(options) > limit:
+        listed += f" and {len(options) - limit} more (see `rltransfer ls`)"
     return f"no {kind} is named {name!r}.{hint} Known: {listed}"

@@ -167,7 +167,7 @@ def _matches(pattern: str, names: list[str]) -> set[str]:
     found = words.get(pattern) or {name for name in names if fnmatchcase(name, pattern)}
     if not found:
         options = [*names, *(word for word, members in words.items() if members)]
-        raise UnknownName(suggest(pattern, options, kind="layer group"))
+        raise UnknownName(suggest(pattern, options, kind="layer group", limit=None))
     return found
 
 

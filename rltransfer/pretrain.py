@@ -190,7 +190,7 @@ def as_agent(
     """
     _check_episodes(episodes)
     id = task if isinstance(task, str) else task.id
-    with few_threads(model.policy):
+    with few_threads(model.policy.parameters()):
         result = evaluate(model, task, episodes=episodes, max_steps=max_steps)
     low, high = result.ci
     card = Card(

@@ -67,7 +67,7 @@ def probe(model: Any, agent: Agent, target: str | EnvSpec, *, seed: int | None) 
         seed: Shifts the probe's episodes, so that runs with several seeds see different ones.
     """
     first = PROBE_SEED + EPISODES * (seed or 0)
-    with few_threads(model.policy):
+    with few_threads(model.policy.parameters()):
         trace = _run(model, target, first)
     alive = np.stack(trace.alive)
     score = float((np.stack(trace.rewards) * alive).sum(axis=0).mean())

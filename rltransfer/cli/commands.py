@@ -19,12 +19,12 @@ from rltransfer.experiments.benchmark import Case, case_of
 from rltransfer.experiments.benchmark import benchmark as run_benchmark
 from rltransfer.experiments.finetuning import finetune as run_finetune
 from rltransfer.experiments.measuring import default_label
-from rltransfer.experiments.run import threads_for
 from rltransfer.experiments.spec import check_whole
 from rltransfer.pretrain import pretrain as run_pretrain
 from rltransfer.recipe import Recipe
 from rltransfer.recipe import recipe as preset
 from rltransfer.training.ppo import check_steps
+from rltransfer.training.threads import few_threads
 
 RECIPE_FIELDS = ("freeze", "thaw", "reset", "lr_decay", "lr_scale", "pad_inputs")
 # What --set takes in pretrain, where other flags set n_envs.
@@ -97,7 +97,7 @@ def finetune(args: argparse.Namespace) -> int:
 def evaluate(args: argparse.Namespace) -> int:
     """Score an agent."""
     agent = load(args.agent)
-    with threads_for(agent):
+    with few_threads(agent.weights.values()):
         result = evaluate_agent(
             agent,
             args.task or agent.card.task,

@@ -77,7 +77,7 @@ class Evaluator:
         model, own = resolve(actor)
         normalization = normalization or own
         require_fit(model, self._envs[0], self.task, normalization)
-        with few_threads(model.policy), undisturbed(model, self._seed):
+        with few_threads(model.policy.parameters()), undisturbed(model, self._seed):
             policy = PolicyActor(
                 model, self._envs, normalization=normalization, deterministic=deterministic
             )

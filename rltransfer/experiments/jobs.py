@@ -10,8 +10,9 @@ from typing import NoReturn
 from rltransfer.agents import Agent
 from rltransfer.errors import TransferError
 from rltransfer.experiments import folders, store
-from rltransfer.experiments.run import Run, close, execute, one_thread
+from rltransfer.experiments.run import Run, close, execute
 from rltransfer.experiments.spec import RunSpec
+from rltransfer.training.threads import one_thread
 
 # Called with the name of a run, steps done and steps in all. A run that is trained says 0 first,
 # and all of its steps only when its result is there; one whose result was found says that alone.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from rltransfer.experiments.spec import RunSpec
 from rltransfer.pretrain import versions
 from rltransfer.recipe import Recipe
 from rltransfer.training.ppo import TransferPPO
-from rltransfer.training.threads import SMALL
+from rltransfer.training.threads import few_threads
 from rltransfer.transfer import adapt
 
 Report = Callable[[int, int], None]
@@ -71,7 +70,7 @@ def execute(
         The run, and the trained model with its environments still open.
     """
     started = time.monotonic()
-    with threads_for(agent):
+    with few_threads(agent.weights.values()):
         evaluation = Evaluate(
             spec.target, points=spec.points, episodes=spec.episodes, max_steps=spec.max_steps
         )
@@ -118,30 +117,6 @@ def close(model: TransferPPO) -> None:
     venv = model.get_env()
     if venv is not None:
         venv.close()
-
-
-@contextmanager
-def threads_for(agent: Agent) -> Iterator[None]:
-    """Let a small network act and train on one thread, and bring the caller's setting back.
-
-    See :mod:`rltransfer.training.threads`; this is for code that only has the agent yet.
-    """
-    if sum(weight.numel() for weight in agent.weights.values()) >= SMALL:
-        yield
-        return
-    with one_thread():
-        yield
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Use one thread, and bring the caller's setting back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _learn(

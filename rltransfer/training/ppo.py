@@ -67,7 +67,7 @@ class TransferMixin(OnPolicyAlgorithm):
                 f"steps is {total_timesteps}, but choosing the recipe took {spent}, which count: "
                 "give more steps, or name a recipe such as 'full'"
             )
-        with few_threads(self.policy):
+        with few_threads(self.policy.parameters()):
             return super().learn(int(total_timesteps), *args, **kwargs)
 
     def save(self, path: Any, *args: Any, **kwargs: Any) -> None:

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
-from torch import nn
 
 # A 64x64 MLP has 10,000 parameters, NatureCNN 1.7 million.
 SMALL = 300_000
 
 
 @contextmanager
-def few_threads(policy: nn.Module) -> Iterator[None]:
-    """Train a small network on one thread, and bring the caller's setting back.
+def one_thread() -> Iterator[None]:
+    """Use one thread, and bring the caller's setting back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def few_threads(weights: Iterable[torch.Tensor]) -> Iterator[None]:
+    """Let a small network act and train on one thread, and bring the caller's setting back.
 
     With two threads a small network is no faster, and where another process wants the same cores
     each waits for the other at every layer: measured at a sixth of the speed and less.
 
     Args:
-        policy: What is trained; one with :data:`SMALL` parameters or more keeps all threads.
+        weights: Tensors of the network; with :data:`SMALL` values or more it keeps all threads.
     """
-    before = torch.get_num_threads()
-    if sum(p.numel() for p in policy.parameters()) < SMALL:
-        torch.set_num_threads(1)
-    try:
+    small = sum(weight.numel() for weight in weights) < SMALL
+    with one_thread() if small else nullcontext():
         yield
-    finally:
-        torch.set_num_threads(before)
