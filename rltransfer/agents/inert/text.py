@@ -1,0 +1,50 @@
+"""JSON of others: more tolerant than our own, and as bounded."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rltransfer.agents.inert.limits import Budget
+from rltransfer.errors import BadCheckpoint
+
+_MAX_DIGITS = 60
+
+
+def read_json(content: bytes, budget: Budget) -> Any:
+    """Read a JSON text.
+
+    Unlike strict JSON it may hold NaN and Infinity, which Python's writer emits.
+
+    Raises:
+        BadCheckpoint: It is not UTF-8, malformed, nested too deep, too large, or holds a key twice
+            or a number of more than 60 digits.
+    """
+    budget.spend("json_bytes", len(content))
+    # Every value but the first follows one of these; counted before anything is allocated.
+    budget.spend("nodes", sum(content.count(mark) for mark in (b"[", b"{", b",")))
+    try:
+        return json.loads(
+            content.decode("utf-8"), object_pairs_hook=_unique, parse_int=_whole, parse_float=_real
+        )
+    except (ValueError, RecursionError) as error:
+        raise BadCheckpoint(f"not valid JSON: {str(error).splitlines()[0]:.100}") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) != len(pairs):
+        raise ValueError("a key occurs twice in one object")
+    return mapping
+
+
+def _whole(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError("a number has too many digits")
+    return int(text)
+
+
+def _real(text: str) -> float:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError("a number has too many digits")
+    return float(text)
