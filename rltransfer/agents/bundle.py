@@ -25,7 +25,8 @@ import safetensors.torch
 import torch
 
 from rltransfer.agents import files
-from rltransfer.agents.jsondata import parse, render, take
+from rltransfer.agents.jsondata import parse, render
+from rltransfer.agents.upgrades import upgrade
 from rltransfer.errors import BadArgument, BadCheckpoint, NotWritable
 
 FORMAT = "rltransfer-agent"
@@ -33,8 +34,9 @@ VERSION = 1
 SUFFIXES = (".safetensors", ".json")
 #: Largest files that are read, in bytes.
 MAX_TENSORS = 2**30
-MAX_TEXT = 2**26
-_MAX_HEADER = 2**24
+MAX_TEXT = 2**22
+_MAX_HEADER = 2**22
+_MAX_COUNT = 2**13
 _DTYPES = frozenset(
     {
         *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
@@ -77,7 +79,7 @@ def write(
     tensor_path, text_path = pair(path)
     pending = _pending(text_path)
     content, text, digest = seal(tensors, document)
-    if len(content) > MAX_TENSORS or len(text) > MAX_TEXT:
+    if len(content) > MAX_TENSORS or len(text) > MAX_TEXT or not _is_small(content):
         raise BadArgument(f"{path}: an agent of {len(content) + len(text)} bytes is too large")
     for target in (tensor_path, text_path):
         if os.path.isdir(target):
@@ -119,7 +121,7 @@ def read(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         The tensors by name, and the document.
 
     Raises:
-        BadCheckpoint: A file is missing, corrupt, truncated, of another agent, or of another
+        BadCheckpoint: A file is missing, corrupt, truncated, of another agent, or of a newer
             version of the format.
     """
     tensor_path, text_path = pair(path)
@@ -155,38 +157,42 @@ def looks_like_agent(path: Path) -> bool:
 def unseal(text: bytes) -> dict[str, Any]:
     """Check the text of an agent against its own sha256, and return the document in it.
 
+    A document of an older version is returned as one of today's, with the sha256 of its file.
+
     Raises:
-        BadCheckpoint: It is not the unchanged text of an agent, or of another version.
+        BadCheckpoint: It is not the unchanged text of an agent, or of a newer version.
     """
     document = parse(text)
     if document.get("format") != FORMAT:
         raise BadCheckpoint("not an agent of rltransfer")
+    text = text.replace(b"\r\n", b"\n")  # line ends may change in a checkout
     digest = document.pop("sha256", None)
-    # Compared as text as well, so that no byte is free; line ends may change in a checkout.
+    # Compared as text as well, so that no byte is free.
+    if digest != _digest_of_body(text) or not _is_canonical(text, document | {"sha256": digest}):
+        raise BadCheckpoint("corrupt, or edited after it was saved: its sha256 does not fit")
+    return upgrade(document, VERSION) | {"sha256": digest}
+
+
+def _digest_of_body(text: bytes) -> str:
+    """Return the sha256 of the text of an agent as it was before the last line was added."""
+    return hashlib.sha256(text[: text.rfind(b',\n "sha256": ')] + b"\n}\n").hexdigest()
+
+
+def _is_canonical(text: bytes, document: Mapping[str, Any]) -> bool:
     try:
-        body, whole = render(document), render({**document, "sha256": digest})
+        return render(document) == text
     except RecursionError as error:
         raise BadCheckpoint("nested too deep") from error
-    if whole != text.replace(b"\r\n", b"\n") or digest != hashlib.sha256(body).hexdigest():
-        raise BadCheckpoint("corrupt, or edited after it was saved: its sha256 does not fit")
-    version = take(document, "version", int)
-    if version != VERSION:
-        raise BadCheckpoint(
-            f"format version {version}, this rltransfer reads {VERSION}: "
-            "load it with the version that wrote it"
-        )
-    document["sha256"] = digest
-    return document
 
 
 def unpack(content: bytes) -> dict[str, torch.Tensor]:
     """Read the bytes of a safetensors file.
 
     Raises:
-        BadCheckpoint: It is malformed, has a header beyond 16 MiB, a dtype that policies do not
-            use, or a value that is NaN or inf.
+        BadCheckpoint: It is malformed, has a header beyond 4 MiB or of more than 8,192 tensors, a
+            dtype that policies do not use, or a value that is NaN or inf.
     """
-    if len(content) < 8 or struct.unpack("<Q", content[:8])[0] > _MAX_HEADER:
+    if len(content) < 8 or not _is_small(content):
         raise BadCheckpoint("not a safetensors file, or one with too large a header")
     try:
         tensors = safetensors.torch.load(content)
@@ -202,6 +208,12 @@ def unpack(content: bytes) -> dict[str, torch.Tensor]:
             raise BadCheckpoint(f"tensor {name!r} holds NaN or inf")
     # Own memory: a reader that writes into a tensor must not write into the file's bytes.
     return {name: tensor.clone() for name, tensor in tensors.items()}
+
+
+def _is_small(content: bytes) -> bool:
+    """Tell whether the header of a safetensors file, which has an object a tensor, is worth it."""
+    (length,) = struct.unpack("<Q", content[:8])
+    return length <= _MAX_HEADER and content.count(b"{", 8, 8 + length) <= _MAX_COUNT
 
 
 def _pending(text_path: Path) -> Path:
