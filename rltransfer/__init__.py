@@ -1,7 +1,7 @@
 """Transfer pretrained PPO policies to related tasks, and measure what the transfer gained."""
 
 from rltransfer.adapting import adapted
-from rltransfer.agents import Agent, Card, agents, load
+from rltransfer.agents import Agent, Card, agents, load, read_sb3
 from rltransfer.check import check_task
 from rltransfer.describe import describe
 from rltransfer.errors import (
@@ -9,6 +9,7 @@ from rltransfer.errors import (
     BadCheckpoint,
     BadEnvironment,
     MissingExtra,
+    NotReachable,
     NotWritable,
     RecipeError,
     RegistrationConflict,
@@ -36,6 +37,7 @@ __all__ = [
     "Card",
     "Gain",
     "MissingExtra",
+    "NotReachable",
     "NotWritable",
     "Pair",
     "Recipe",
@@ -61,6 +63,7 @@ __all__ = [
     "measure",
     "pairs",
     "pretrain",
+    "read_sb3",
     "recipes",
     "register_pair",
     "register_task",

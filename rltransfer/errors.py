@@ -58,6 +58,10 @@ class MissingExtra(TransferError):
         return cls(f"{what} needs an extra: pip install 'rltransfer[{extra}]'")
 
 
+class NotReachable(TransferError):
+    """A server cannot be reached, refuses, or answers with something else than was asked for."""
+
+
 class NotWritable(TransferError):
     """A file or folder cannot be written."""
 

@@ -12,7 +12,7 @@ from sb3_contrib.common.maskable.utils import is_masking_supported
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
 
-from rltransfer.agents import Agent, Card, Normalization, Score
+from rltransfer.agents import Agent, Card, Normalization
 from rltransfer.callbacks import Progress
 from rltransfer.errors import BadArgument
 from rltransfer.evaluate import Evaluator, evaluate
@@ -192,20 +192,12 @@ def as_agent(
     id = task if isinstance(task, str) else task.id
     with few_threads(model.policy.parameters()):
         result = evaluate(model, task, episodes=episodes, max_steps=max_steps)
-    low, high = result.ci
     card = Card(
         name=name or id.rpartition(":")[2].rpartition("/")[2],
         task=id,
         steps=model.num_timesteps,
         seed=seed,
-        score=Score(
-            mean=result.mean,
-            ci_low=low,
-            ci_high=high,
-            episodes=episodes,
-            deterministic=True,
-            seed=result.seed,
-        ),
+        score=result.score,
         command=command,
         versions=versions(),
         created=datetime.now(UTC).date().isoformat(),

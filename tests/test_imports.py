@@ -127,6 +127,18 @@ def test_metrics_need_numpy_alone() -> None:
             assert all(name.startswith(allowed) for name in _own(module)), module
 
 
+def test_foreign_files_are_read_by_the_standard_library_and_numpy_alone() -> None:
+    """What parses files of others can import nothing that acts on them, such as torch."""
+    inert = [m for m in MODULES if m.startswith("rltransfer.agents.inert")]
+    assert len(inert) > 5
+    for module in inert:
+        foreign = {name.partition(".")[0] for name in _imports(module)}
+        assert foreign <= {"__future__", "numpy", "rltransfer"} | sys.stdlib_module_names
+        allowed = ("rltransfer.agents.inert", "rltransfer.errors")
+        assert all(name.startswith(allowed) for name in _own(module)), module
+        assert not foreign & {"pickle", "marshal", "shelve", "importlib", "ctypes", "subprocess"}
+
+
 @pytest.mark.parametrize("module", ["rltransfer.registry", "rltransfer.metrics"])
 def test_light_modules_need_nothing_heavy(module: str) -> None:
     reached, todo = set(), {module}

@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium as gym
 import torch
 
-from rltransfer.agents import building, bundle, checks, document, reading, sb3_zip, text
+from rltransfer.agents import building, bundle, checks, document, reading, text
 from rltransfer.agents.card import Card, Score
 from rltransfer.agents.normalization import Normalization
 from rltransfer.errors import BadArgument, BadCheckpoint, TransferError, UnknownName, suggest
@@ -195,7 +195,9 @@ class Agent:
             BadArgument: A class is needed and was not given.
             NotWritable: It could not be written; what was there before is unharmed.
         """
-        return sb3_zip.export(self, path, classes=classes)
+        from rltransfer.agents.sb3 import export  # whose package reads agents, too
+
+        return export.export(self, path, classes=classes)
 
     def with_card(self, **changes: Any) -> Agent:
         """Return this agent with some fields of its card changed.

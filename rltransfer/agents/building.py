@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -60,9 +61,14 @@ def build(
     kind = policies.algorithm_class(agent.algorithm, algorithm_class)
     given = {**arguments(agent, classes), "device": _device(device)}
     # The first weights are drawn at random and then replaced: the caller's own draws must not move.
-    with torch.random.fork_rng(devices=[]), _Budget(agent.weights):
-        model = _construct(kind, given, agent)
-    _load_weights(model.policy, agent)
+    with torch.random.fork_rng(devices=[]):
+        with _Budget(agent.weights), _naming(agent):
+            model = _construct(kind, given, agent)
+        _load_weights(model.policy, agent)
+        if model.use_sde:
+            # After loading, as the noise has the deviation that was learned.
+            with _naming(agent):
+                model.policy.reset_noise()
     if agent.optimizer is not None:
         _load_moments(model.policy, agent.optimizer, agent.card.name)
     model.policy.set_training_mode(False)
@@ -76,16 +82,11 @@ def _device(device: torch.device | str) -> torch.device | str:
         raise BadArgument(f"device={device!r}: expected 'auto', 'cpu', 'cuda', ...") from error
 
 
-def _construct(kind: Any, given: dict[str, Any], agent: Agent) -> Any:
+@contextmanager
+def _naming(agent: Agent) -> Iterator[None]:
+    """Turn what a constructor raises at a bad description into an error about the agent."""
     try:
-        model = kind(env=None, _init_setup_model=False, **given)
-        model.observation_space = agent.observation_space
-        model.action_space = agent.action_space
-        model.n_envs = agent.hyperparameters["n_envs"]
-        model.num_timesteps = agent.card.steps
-        model._setup_model()
-        if model.use_sde:
-            model.policy.reset_noise()
+        yield
     except (
         *(ArithmeticError, AssertionError, LookupError, MemoryError),
         *(NotImplementedError, RuntimeError, TypeError, ValueError),
@@ -94,6 +95,25 @@ def _construct(kind: Any, given: dict[str, Any], agent: Agent) -> Any:
         raise BadCheckpoint(
             f"agent {agent.card.name!r}: no {agent.policy} can be built from its description: {why}"
         ) from error
+
+
+def _construct(kind: Any, given: dict[str, Any], agent: Agent) -> Any:
+    """Make the model without an environment, with any weights."""
+    wanted = given["policy_kwargs"]
+    # Orthogonal weights would take most of the time. A policy of the user may want them, or not
+    # know the argument.
+    quick = isinstance(given["policy"], str)
+    if quick:
+        given = {**given, "policy_kwargs": {**wanted, "ortho_init": False}}
+    model = kind(env=None, _init_setup_model=False, **given)
+    model.observation_space = agent.observation_space
+    model.action_space = agent.action_space
+    model.n_envs = agent.hyperparameters["n_envs"]
+    model.num_timesteps = agent.card.steps
+    model._setup_model()
+    if quick:
+        model.policy_kwargs = wanted
+        model.policy.ortho_init = wanted.get("ortho_init", True)
     return model
 
 
@@ -146,7 +166,15 @@ def _load_moments(policy: Any, moments: Mapping[str, torch.Tensor], name: str) -
         counter = value.dtype == torch.int64 and value.dim() == 0
         plain = value.item() if counter else value.clone()
         state["state"].setdefault(order[id(target)], {})[key] = plain
-    policy.optimizer.load_state_dict(state)
+    try:
+        if len({frozenset(part) for part in state["state"].values()}) > 1:
+            raise ValueError("some parameters have more of it than others")
+        policy.optimizer.load_state_dict(state)
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise BadCheckpoint(
+            f"agent {name!r}: the optimizer state is none of {type(policy.optimizer).__name__}: "
+            f"{error!s:.100}"
+        ) from error
 
 
 def _form(tensor: torch.Tensor) -> str:

@@ -23,7 +23,7 @@ def _public(module: Any, base: type, prefix: str) -> Iterator[tuple[str, type]]:
 
 
 #: Classes that a file may name: layers, optimizers and SB3's own features extractors.
-_KNOWN: dict[str, type] = {
+KNOWN: dict[str, type] = {
     **dict(_public(torch.nn, torch.nn.Module, "torch.nn")),
     **dict(_public(torch.optim, torch.optim.Optimizer, "torch.optim")),
     "stable_baselines3.FlattenExtractor": torch_layers.FlattenExtractor,
@@ -31,7 +31,7 @@ _KNOWN: dict[str, type] = {
     "stable_baselines3.CombinedExtractor": torch_layers.CombinedExtractor,
     "stable_baselines3.RMSpropTFLike": RMSpropTFLike,
 }
-_NAMES = {value: name for name, value in _KNOWN.items()}
+_NAMES = {value: name for name, value in KNOWN.items()}
 
 
 def name_of(value: type) -> str:
@@ -49,8 +49,8 @@ def find(name: str, classes: Mapping[str, type]) -> type:
     Raises:
         BadArgument: It is neither known nor given, or what was given is not a class.
     """
-    if name in _KNOWN:
-        return _KNOWN[name]
+    if name in KNOWN:
+        return KNOWN[name]
     qualified = name.partition(":")[2]
     for key in (name, qualified, qualified.rpartition(".")[2]):
         if key and key in classes:
@@ -79,7 +79,7 @@ def encode(value: Any, found: dict[str, type], where: str = "policy_kwargs") -> 
     """
     if inspect.isclass(value):
         name = name_of(value)
-        if name not in _KNOWN:
+        if name not in KNOWN:
             found[name] = value
         return {"$class": name}
     if isinstance(value, np.generic):

@@ -76,9 +76,10 @@ class Normalization:
 
     def __post_init__(self) -> None:
         for name in ("clip_obs", "clip_reward", "epsilon"):
-            if not getattr(self, name) > 0:
+            value = getattr(self, name)
+            if not 0 < value < np.inf:  # JSON has no infinity
                 raise BadArgument(
-                    f"normalization {name}={getattr(self, name)!r}: expected a positive number"
+                    f"normalization {name}={value!r}: expected a positive finite number"
                 )
         if not 0 <= self.gamma <= 1:
             raise BadArgument(f"normalization gamma={self.gamma!r}: expected a number from 0 to 1")

@@ -27,7 +27,7 @@ def algorithm_name(model: Any) -> str:
     for name, kind in ALGORITHMS.items():
         if isinstance(model, kind):
             return name
-    hint = "; open the file with PPO.load(path) first" if isinstance(model, str) else ""
+    hint = "; for a file use rltransfer.load(path)" if isinstance(model, str) else ""
     raise BadArgument(
         f"expected a live PPO, MaskablePPO or RecurrentPPO model, got {type(model).__name__}{hint}"
     )

@@ -52,7 +52,8 @@ def decode(data: Any, *, depth: int = 0) -> gym.Space:
     if kind not in _CODECS:
         raise BadCheckpoint(f"no space is named {kind!r:.60}: expected {', '.join(_CODECS)}")
     try:
-        space = _CODECS[kind][1](data, depth)
+        with np.errstate(all="ignore"):  # a number beyond the dtype is seen below
+            space = _CODECS[kind][1](data, depth)
     except (ValueError, TypeError, OverflowError, AssertionError) as error:
         raise BadCheckpoint(f"no such {kind} space: {str(error).splitlines()[0]}") from error
     # Whatever was misspelt, left out or added above does not come back.

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import textwrap
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
 
 from rltransfer.agents.normalization import Normalization
 
 if TYPE_CHECKING:
     from rltransfer.agents.agent import Agent
 
-_TITLES = {"ppo": "PPO", "maskable_ppo": "MaskablePPO", "recurrent_ppo": "RecurrentPPO"}
+TITLES = {"ppo": "PPO", "maskable_ppo": "MaskablePPO", "recurrent_ppo": "RecurrentPPO"}
+_WIDTH = 100
+_WRAPPED = ("hyperparameters", "versions")
 
 
 def describe(agent: Agent) -> str:
-    """Return one fact a line, facts that are not known left out."""
+    """Return one fact a line, facts that are not known left out; further lines are indented."""
     card = agent.card
-    seed = "" if card.seed is None else f", seed {card.seed}"
     facts = {
         "task": card.task,
         "score": str(card.score) if card.score else "not measured",
-        "trained for": f"{card.steps:,} steps{seed}",
+        "trained for": trained_for(agent),
         "made from": card.source or "nothing (trained from scratch)",
-        "observations": str(agent.observation_space),
-        "actions": str(agent.action_space),
-        "normalizes": _normalizes(agent.normalization),
+        "observations": space(agent.observation_space),
+        "actions": space(agent.action_space),
+        "normalizes": normalizes(agent.normalization),
         "optimizer": "state kept" if agent.optimizer is not None else "state not kept",
         "hyperparameters": ", ".join(
-            f"{name}={value}" for name, value in agent.hyperparameters.items() if value is not None
+            f"{name}={hyperparameter(value)}"
+            for name, value in agent.hyperparameters.items()
+            if value is not None
         ),
         "command": card.command,
         "versions": ", ".join(f"{name} {version}" for name, version in card.versions.items()),
@@ -35,12 +44,63 @@ def describe(agent: Agent) -> str:
         "sha256": agent.sha256,
     }
     width = max(map(len, facts))
-    lines = [f"  {name:<{width}}  {fact}" for name, fact in facts.items() if fact]
-    return "\n".join([f"{card.name}: {_TITLES[agent.algorithm]} with {agent.policy}", *lines])
+    lines = [_fact(name, printable(fact), width) for name, fact in facts.items() if fact]
+    return "\n".join([f"{line(card.name)}: {title(agent)} with {line(agent.policy)}", *lines])
 
 
-def _normalizes(spec: Normalization | None) -> str:
+def title(agent: Agent) -> str:
+    """Name of the algorithm, as its class is called."""
+    return TITLES[agent.algorithm]
+
+
+def trained_for(agent: Agent) -> str:
+    """Steps and seed of the training."""
+    seed = "" if agent.card.seed is None else f", seed {agent.card.seed}"
+    return f"{agent.card.steps:,} steps{seed}"
+
+
+def normalizes(spec: Normalization | None) -> str:
+    """What running statistics normalize."""
     if spec is None:
         return "nothing"
     parts = [name for name, on in (("observations", spec.obs), ("rewards", spec.reward)) if on]
     return " and ".join(parts) or "nothing"
+
+
+def hyperparameter(value: Any) -> str:
+    """One hyperparameter, a schedule in words."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    end = "" if value["end_fraction"] == 1 else f" by {value['end_fraction']:.4g} of the training"
+    return f"{value['start']} falling to {value['end']}{end}"
+
+
+def space(value: gym.Space) -> str:
+    """A space on one line, however many bounds it has."""
+    if isinstance(value, spaces.Dict):
+        return f"Dict({', '.join(f'{key}: {space(part)}' for key, part in value.spaces.items())})"
+    if isinstance(value, spaces.Tuple):
+        return f"Tuple({', '.join(map(space, value.spaces))})"
+    if isinstance(value, spaces.Box):
+        low, high = np.unique(value.low), np.unique(value.high)
+        bounds = f"from {low[0]} to {high[0]}" if low.size == high.size == 1 else "bounds differ"
+        return f"Box(shape {value.shape}, {value.dtype}, {bounds})"
+    return " ".join(str(value).split())
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which a terminal obeys; line ends stay."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def line(text: str) -> str:
+    """The printable text on one line."""
+    return " ".join(printable(text).split())
+
+
+def _fact(name: str, fact: str, width: int) -> str:
+    lines = fact.splitlines()
+    if name in _WRAPPED:
+        room = _WIDTH - width - 4
+        lines = textwrap.wrap(fact, room, break_long_words=False, break_on_hyphens=False)
+    return f"  {name:<{width}}  " + f"\n{' ' * (width + 4)}".join(lines)

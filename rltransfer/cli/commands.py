@@ -10,6 +10,7 @@ from typing import Any
 
 from rltransfer.agents import bundle, load
 from rltransfer.agents.hyperparameters import NAMES
+from rltransfer.agents.loading import label_of
 from rltransfer.check import check_tasks
 from rltransfer.cli.progress import watching
 from rltransfer.errors import BadArgument, UnknownName, suggest
@@ -41,8 +42,8 @@ def check(args: argparse.Namespace) -> int:
 def pretrain(args: argparse.Namespace) -> int:
     """Train a source agent and store it."""
     check_steps(args.steps)
-    settings = _settings(args, PRETRAIN_SETTINGS)
-    path = _agent_path(args.out)
+    options = settings(args, PRETRAIN_SETTINGS)
+    path = agent_path(args.out)
     folders.check_writable(path.parent)
     with watching(args.steps, alone=True) as watch:
         watch(args.task, 0, args.steps)
@@ -59,7 +60,7 @@ def pretrain(args: argparse.Namespace) -> int:
             max_steps=args.max_steps,
             command=args.command_line,
             progress=lambda steps, total: watch(args.task, min(steps, total), total),
-            **settings,
+            **options,
         )
     folders.create(path.parent)
     agent.save(path)
@@ -87,7 +88,7 @@ def finetune(args: argparse.Namespace) -> int:
             device=args.device,
             max_steps=args.max_steps,
             command=args.command_line,
-            **_settings(args, NAMES),
+            **settings(args, NAMES),
         )
     print(done.run.description)
     print(done)
@@ -100,7 +101,7 @@ def evaluate(args: argparse.Namespace) -> int:
     with few_threads(agent.weights.values()):
         result = evaluate_agent(
             agent,
-            args.task or agent.card.task,
+            args.task or agent.card.task or None,
             episodes=args.episodes,
             deterministic=not args.stochastic,
             max_steps=args.max_steps,
@@ -127,26 +128,19 @@ def benchmark(args: argparse.Namespace) -> int:
             episodes=args.episodes,
             max_steps=args.max_steps,
             device=args.device,
-            hyperparameters=_settings(args, NAMES),
+            hyperparameters=settings(args, NAMES),
         )
     print("\n\n".join(str(gain) for gain in gains))
     _say_where(args.out, [case.label for case in cases])
     return 0
 
 
-def export(args: argparse.Namespace) -> int:
-    """Write an agent as an SB3 zip."""
-    agent = load(args.agent)
-    if args.path.is_dir():
-        raise BadArgument(f"{args.path} is a folder: give a path in it, such as {args.path}/a.zip")
-    path = agent.to_sb3(args.path)
-    print(f"{path}: open it with stable_baselines3's load")
-    if agent.normalization is not None:
-        print(f"{path.with_suffix('.vecnormalize.pkl')}: its statistics, for VecNormalize.load")
-    return 0
+def agent_path(out: Path) -> Path:
+    """Return the path of an agent to be written, without a suffix.
 
-
-def _agent_path(out: Path) -> Path:
+    Raises:
+        BadArgument: It is a folder, or a zip.
+    """
     if out.is_dir():
         raise BadArgument(f"--out {out} is a folder: give a path in it, such as {out / 'mine'}")
     if out.suffix == ".zip":
@@ -154,7 +148,12 @@ def _agent_path(out: Path) -> Path:
     return bundle.stem(out)
 
 
-def _settings(args: argparse.Namespace, names: Collection[str]) -> dict[str, Any]:
+def settings(args: argparse.Namespace, names: Collection[str]) -> dict[str, Any]:
+    """Return what ``--set`` says, by name.
+
+    Raises:
+        UnknownName: One is not among ``names``.
+    """
     for name, _ in args.settings:
         if name not in names:
             raise UnknownName(suggest(name, names, kind="hyperparameter"))
@@ -175,7 +174,7 @@ def _recipe(args: argparse.Namespace) -> tuple[Recipe, str]:
 
 
 def _default_folder(args: argparse.Namespace, label: str) -> Path:
-    source, target = bundle.stem(args.source).name, default_label(args.target)
+    source, target = label_of(args.source), default_label(args.target)
     return Path("runs") / f"{source}__{target}__{label}__seed{args.seed}"
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from rltransfer.agents import Score, agents, bundle, load
+from rltransfer.agents import Score, agents, hub, load
+from rltransfer.agents.loading import is_file
 from rltransfer.cli.tables import table, terminal_width
 from rltransfer.errors import UnknownName, suggest
 from rltransfer.recipe import PRESETS
@@ -73,8 +74,7 @@ TABLES: dict[str, Callable[[], tuple[tuple[str, ...], Rows]]] = {
 
 
 def _show_agent(name: str) -> str:
-    is_path = any(path.exists() for path in bundle.pair(name))
-    return str(load(name)) if is_path or name in agents() else ""
+    return str(load(name)) if is_file(name) or name in agents() else ""
 
 
 def _show_pair(name: str) -> str:
@@ -82,7 +82,8 @@ def _show_pair(name: str) -> str:
 
 
 def _show_task(name: str) -> str:
-    known = task(name).id if ":" in name else name
+    in_module = ":" in name and not name.startswith(hub.PREFIX)
+    known = task(name).id if in_module else name
     return _fields(tasks()[known]) if known in tasks() else ""
 
 

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rltransfer.cli import commands, listing
+from rltransfer.cli import commands, exporting, importing, listing
 from rltransfer.recipe import PRESETS
 from rltransfer.training import TRANSFER_ALGORITHMS
 
@@ -28,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     _evaluate(sub)
     _benchmark(sub)
     _export(sub)
+    _import(sub)
     return parser
 
 
@@ -113,15 +114,50 @@ def _benchmark(sub: Any) -> None:
 
 
 def _export(sub: Any) -> None:
-    p = sub.add_parser("export", help="write an agent as a zip that plain PPO.load opens")
+    p = sub.add_parser("export", help="write an agent for plain PPO.load, or for the Hub")
     p.add_argument("agent", help="zoo agent, or path of a saved agent")
-    p.add_argument("path", type=Path, help="path of the zip")
-    p.set_defaults(command=commands.export)
+    p.add_argument("path", type=Path, help="path of the zip, or of the new folder")
+    p.add_argument(
+        "--to",
+        choices=list(exporting.FORMATS),
+        default="zip",
+        help="a zip of Stable-Baselines3 (default), or a folder for the Hugging Face Hub",
+    )
+    p.add_argument("--repository", metavar="OWNER/REPO", help="that the folder is meant for")
+    p.add_argument("--licence", help="of the agent, for its card on the Hub, such as mit")
+    p.set_defaults(command=exporting.export)
+
+
+def _import(sub: Any) -> None:
+    p = sub.add_parser("import", help="read a zip of Stable-Baselines3, and run nothing in it")
+    p.add_argument("path", type=Path, help="zip that model.save wrote")
+    p.add_argument("--out", type=Path, required=True, help="path of the agent, without suffix")
+    p.add_argument("--task", help="Gymnasium id that it was trained on (default: from its files)")
+    statistics = p.add_mutually_exclusive_group()
+    statistics.add_argument(
+        "--normalization", type=Path, help="pickle of VecNormalize (default: found beside the zip)"
+    )
+    statistics.add_argument(
+        "--no-normalization",
+        dest="normalization",
+        action="store_false",
+        default=None,
+        help="use it on observations as they are",
+    )
+    p.add_argument("--strict", action="store_true", help="refuse what rltransfer does not know")
+    p.add_argument("--episodes", type=int, help="evaluate so many, and note the score on its card")
+    _max_steps(p)
+    _set(p)
+    p.set_defaults(command=importing.import_)
 
 
 def _shared(p: argparse.ArgumentParser) -> None:
     _max_steps(p)
     p.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    _set(p)
+
+
+def _set(p: argparse.ArgumentParser) -> None:
     _several(
         p,
         "--set",

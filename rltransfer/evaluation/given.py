@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -26,9 +27,9 @@ def load_if_named(actor: Any) -> Any:
     """Load the agent that a name of the zoo or a path means; return anything else as it is."""
     if not isinstance(actor, str | os.PathLike):
         return actor
-    from rltransfer.agents import zoo
+    from rltransfer.agents import load
 
-    return zoo.load(os.fspath(actor))
+    return load(os.fspath(actor))
 
 
 def resolve(actor: Any) -> tuple[BaseAlgorithm, Normalization | None]:
@@ -55,17 +56,31 @@ def trained_on(actor: Any) -> str | EnvSpec:
     """Say which task an agent, or a model with environments, was trained on.
 
     Raises:
-        BadArgument: Nothing says it.
+        BadArgument: Nothing says it, or what says it is a file that wants a module imported.
     """
-    if isinstance(actor, Agent):
-        return actor.card.task
+    if isinstance(actor, Agent) and actor.card.task:
+        return _without_import(actor.card.task)
     venv = actor.get_env() if isinstance(actor, BaseAlgorithm) else None
     spec = venv.get_attr("spec", 0)[0] if venv is not None else None
     # Monitor only watches; another wrapper that cannot be made again would be missed.
     wrappers = [] if spec is None else [w for w in spec.additional_wrappers if w.name != "Monitor"]
     if spec is None or any(wrapper.kwargs is None for wrapper in wrappers):
-        raise BadArgument("nothing says which task to evaluate on: give it, such as 'CartPole-v1'")
+        raise BadArgument(
+            "nothing says which task it was trained on: give one, as in evaluate(agent, "
+            "'CartPole-v1') or `rltransfer evaluate AGENT CartPole-v1`"
+        )
     return replace(spec, additional_wrappers=tuple(wrappers))
+
+
+def _without_import(task: str) -> str:
+    """Refuse ``module:id`` of a file: importing runs code, and is for the user to decide."""
+    module, _, _ = task.rpartition(":")
+    if module and module not in sys.modules:
+        raise BadArgument(
+            f"it was trained on {task!r:.100}, and a file may not have a module imported: give the"
+            " task yourself, if you trust that module"
+        )
+    return task
 
 
 def require_fit(

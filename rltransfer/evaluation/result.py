@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rltransfer import registry
+from rltransfer.agents import Score
+from rltransfer.errors import BadArgument
 from rltransfer.metrics import bootstrap_interval
 
 
@@ -57,6 +59,28 @@ class Evaluation:
         """
         interval = bootstrap_interval(self.returns)
         return float(interval.low), float(interval.high)
+
+    @property
+    def score(self) -> Score:
+        """The mean with its interval, as the card of an agent keeps it.
+
+        ``agent.with_card(score=rltransfer.evaluate(agent, episodes=100).score)`` notes how well an
+        agent does on its own task.
+
+        Raises:
+            BadArgument: There is only one episode, which has no interval.
+        """
+        if self.episodes < 2:
+            raise BadArgument("one episode has no interval: evaluate at least 2")
+        low, high = self.ci
+        return Score(
+            mean=self.mean,
+            ci_low=low,
+            ci_high=high,
+            episodes=self.episodes,
+            deterministic=self.deterministic,
+            seed=self.seed,
+        )
 
     def normalized(self, task: registry.Task | None = None) -> np.ndarray:
         """Return the scores on the scale where random actions are 0 and the reference is 1.

@@ -20,7 +20,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from rltransfer.agents.files import atomic_write
-from rltransfer.agents.sb3_zip import write_vecnormalize
+from rltransfer.agents.sb3.export import write_vecnormalize
 from rltransfer.errors import BadArgument
 from rltransfer.training.critic import CriticRefit
 from rltransfer.training.schedule import GroupScheduler

@@ -8,7 +8,7 @@ know a few names each and refuse the rest.
 from rltransfer.agents.inert.archive import read_archive
 from rltransfer.agents.inert.arrays import array, dtype, scalar
 from rltransfer.agents.inert.limits import Budget, Limits
-from rltransfer.agents.inert.machine import globals_in, read_pickle
+from rltransfer.agents.inert.machine import examine, globals_in, read_pickle
 from rltransfer.agents.inert.plain import plain
 from rltransfer.agents.inert.records import (
     Call,
@@ -35,6 +35,7 @@ __all__ = [
     "Record",
     "array",
     "dtype",
+    "examine",
     "globals_in",
     "instance",
     "named",

@@ -39,12 +39,30 @@ def read_archive(content: bytes, budget: Budget) -> dict[str, bytes]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
             _check_members(members, len(content), budget)
-            return {member.filename: archive.read(member) for member in members}
+            return {member.filename: _content(content, member) for member in members}
     except (
         *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error, EOFError),
         *(LookupError, NotImplementedError, OSError, OverflowError, RuntimeError, ValueError),
     ) as error:
         raise BadCheckpoint(f"not a sound zip archive: {error!s:.100}") from error
+
+
+def _content(content: bytes, member: zipfile.ZipInfo) -> bytes:
+    """Cut a member out, which is much quicker than ``ZipFile.read`` where there are many."""
+    at = member.header_offset
+    signature, names, extras = struct.unpack_from("<4s22xHH", content, at)
+    start = at + _LOCAL + names
+    name = content[at + _LOCAL : start]
+    if signature != b"PK\x03\x04" or name != member.orig_filename.encode():
+        raise BadCheckpoint(f"member {member.filename!r} is not where the archive says")
+    start += extras
+    packed = content[start : start + member.compress_size]
+    if member.compress_type == zipfile.ZIP_DEFLATED:
+        unpacker = zlib.decompressobj(-15)
+        packed = unpacker.decompress(packed, member.file_size + 1)
+    if len(packed) != member.file_size or zlib.crc32(packed) != member.CRC:
+        raise BadCheckpoint(f"member {member.filename!r} is corrupt: its CRC-32 does not fit")
+    return packed
 
 
 def _check_directory(content: bytes, budget: Budget) -> None:

@@ -107,7 +107,10 @@ def _array(content: Record, kind: np.dtype, shape: Any, order: Any) -> np.ndarra
     if not isinstance(sizes, tuple) or not all(type(n) is int and 0 <= n < 2**31 for n in sizes):
         raise BadCheckpoint("an array has a malformed shape")
     data = raw(content)
-    if len(sizes) > 16 or len(data) != math.prod(sizes) * kind.itemsize:
+    # Counted without the sides of 0: NumPy refuses an empty array of more than it could address.
+    if len(sizes) > 16 or math.prod(size or 1 for size in sizes) >= 2**31:
+        raise BadCheckpoint("an array has too large a shape")
+    if len(data) != math.prod(sizes) * kind.itemsize:
         raise BadCheckpoint(f"an array of {len(data)} bytes does not fill its shape")
     if order not in ("C", "F"):
         raise BadCheckpoint("an array has an unknown order")

@@ -25,8 +25,8 @@ class Limits:
 
     members: int = 8_192
     unpacked_bytes: int = 2**26
-    opcodes: int = 300_000
-    nodes: int = 300_000
+    opcodes: int = 60_000
+    nodes: int = 100_000
     tensors: int = 4_096
     tensor_bytes: int = 2**28
     json_bytes: int = 2**24

@@ -11,6 +11,12 @@ from rltransfer.agents.inert.tokens import NAMES, tokens
 from rltransfer.errors import BadCheckpoint
 
 _MAX_NAME = 512
+#: By these cloudpickle gives a state to a function or class; the result of the call is dropped.
+_SETTERS = {
+    f"cloudpickle.{module}._{kind}_setstate"
+    for module in ("cloudpickle", "cloudpickle_fast")
+    for kind in ("function", "class")
+}
 
 
 def read_pickle(content: bytes, budget: Budget) -> Record:
@@ -32,9 +38,18 @@ def globals_in(content: bytes, budget: Budget) -> list[Global]:
     Raises:
         BadCheckpoint: It is malformed or too large.
     """
+    return examine(content, budget)[1]
+
+
+def examine(content: bytes, budget: Budget) -> tuple[Record, list[Global]]:
+    """Return what :func:`read_pickle` and :func:`globals_in` do, from one reading.
+
+    Raises:
+        BadCheckpoint: It is malformed or too large.
+    """
     machine = _Machine()
-    machine.run(content, budget)
-    return list(machine.named)
+    record = machine.run(content, budget)
+    return record, list(machine.named)
 
 
 class _Machine:
@@ -207,8 +222,10 @@ class _Machine:
         self._call(items[0], tuple(items[1:]), new=len(items) == 1)
 
     def do_reduce(self, _: Any) -> None:
-        args = self.pop()
-        self._call(self.pop(), args)
+        args, function = self.pop(), self.pop()
+        self._call(function, args)
+        if isinstance(function, Global) and function.path in _SETTERS and len(args) == 2:
+            _set_state(*args)
 
     def do_newobj(self, _: Any) -> None:
         args = self.pop()
@@ -231,6 +248,11 @@ class _Machine:
 
     def do_binpersid(self, _: Any) -> None:
         self.stack.append(Persistent(self.pop()))
+
+
+def _set_state(target: Any, given: Record) -> None:
+    if isinstance(target, Call) and target.state is None:
+        target.state = given
 
 
 def _items_of(target: Record, kind: type) -> Any:

@@ -114,6 +114,9 @@ class _Archive:
         # A view may not be larger than what it looks at, as expand() could make it.
         if len(sizes) != len(strides) or len(sizes) > 16 or count > stored:
             raise BadCheckpoint("a tensor is larger than its storage")
+        # Counted without the sides of 0: NumPy refuses an empty one that it could not address.
+        if math.prod(size or 1 for size in sizes) >= 2**31:
+            raise BadCheckpoint("a tensor has too large a shape")
         last = offset + sum((n - 1) * step for n, step in zip(sizes, strides, strict=True))
         if count and last >= stored:
             raise BadCheckpoint("a tensor reaches beyond its storage")

@@ -21,6 +21,9 @@ _MAX_INT_BYTES = 64  # states of random generators have numbers of 128 bits
 _MAX_LINE = 512
 _WHOLE = re.compile(rb"[+-]?[0-9]{1,150}")
 _DECIMAL = re.compile(rb"[+-]?([0-9]{1,60}\.?[0-9]{0,60}([eE][+-]?[0-9]{1,4})?|inf|nan)")
+# Possessive: a long line that fails at its end must not be tried in every other way.
+_OCTAL = rb"\\(?:[0-3][0-7]{0,2}|[4-7][0-7]?(?![0-7]))"
+_ESCAPED = re.compile(rb"(?>[^\\]|\\[\\'\"abfnrtv]|\\x[0-9a-fA-F]{2}|" + _OCTAL + rb")*+")
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})")
 
 
@@ -54,7 +57,10 @@ def _nothing(_: _Cursor) -> None:
 
 def _number(form: str) -> _Reader:
     packed = struct.Struct(form)
-    return lambda cursor: packed.unpack(cursor.take(packed.size))[0]
+    size, unpack = packed.size, packed.unpack
+    if form == "<B":  # most arguments of a pickle are of one byte
+        return lambda cursor: cursor.take(1)[0]
+    return lambda cursor: unpack(cursor.take(size))[0]
 
 
 def _counted(form: str, decode: Callable[[bytes], Any]) -> _Reader:
@@ -113,6 +119,8 @@ def _string_line(cursor: _Cursor) -> str:
     line = cursor.line(None)
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
         raise BadCheckpoint("a pickle has a text without quotes")
+    if not _ESCAPED.fullmatch(line[1:-1]):  # of what is no escape, the codec warns
+        raise BadCheckpoint("a pickle has a malformed text")
     return _latin1(codecs.escape_decode(line[1:-1])[0])  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -200,6 +208,8 @@ _OPCODES: dict[bytes, tuple[str, _Reader]] = {
     b"P": ("PERSID", lambda cursor: _utf8(cursor.line())),
     b"Q": ("BINPERSID", _nothing),
 }
+_BY_NUMBER = [_OPCODES.get(bytes([code])) for code in range(256)]
+_AT_ONCE = 32
 NAMES = frozenset(name for name, _ in _OPCODES.values())
 
 
@@ -212,15 +222,23 @@ def tokens(content: bytes, budget: Budget) -> Iterator[tuple[str, Any]]:
     Raises:
         BadCheckpoint: The pickle is malformed, too long, or goes on after ``STOP``.
     """
-    cursor, name = _Cursor(content), ""
+    cursor, name, end, paid = _Cursor(content), "", len(content), 0
     try:
         while name != "STOP":
-            budget.spend("opcodes")
-            code = cursor.take(1)
-            if code not in _OPCODES:
-                raise BadCheckpoint(f"a pickle has the opcode {code.hex()}, which no agent needs")
-            name, read = _OPCODES[code]
-            yield name, read(cursor)
+            # Paid in advance, because a call for each one takes as long as the rest.
+            if not paid:
+                budget.spend("opcodes", _AT_ONCE)
+                paid = _AT_ONCE
+            paid -= 1
+            if cursor.at >= end:
+                raise BadCheckpoint("a pickle ends too early")
+            code = content[cursor.at]
+            cursor.at += 1
+            known = _BY_NUMBER[code]
+            if known is None:
+                raise BadCheckpoint(f"a pickle has the opcode {code:02x}, which no agent needs")
+            name, read = known
+            yield name, None if read is _nothing else read(cursor)
     except (ValueError, OverflowError) as error:
         raise BadCheckpoint(f"a pickle is malformed: {error!s:.80}") from error
     if cursor.at != len(content):

@@ -1,0 +1,120 @@
+"""Agents by name, by path, or from the Hub."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rltransfer.agents import bundle, hub, sb3, zoo
+from rltransfer.agents.agent import Agent
+from rltransfer.errors import BadArgument, UnknownName, suggest
+
+ZIP = ".zip"
+
+
+def load(
+    name_or_path: str | Path,
+    classes: Mapping[str, type] | None = None,
+    *,
+    task: str | None = None,
+    normalization: str | Path | bool | None = None,
+    hyperparameters: Mapping[str, Any] | None = None,
+    strict: bool = False,
+    lock: str | Path | None = None,
+) -> Agent:
+    """Load an agent; nothing in its files is executed.
+
+    Args:
+        name_or_path: Name of an agent of the zoo; a path with or without ``.safetensors`` or
+            ``.json``; a zip of Stable-Baselines3; or ``"hub:owner/repo"`` on the Hugging Face Hub,
+            with ``@revision`` and ``:filename`` after it where they are needed. The zoo has
+            precedence: write ``./cartpole`` for a file of that name.
+        classes: Classes of the user that the policy needs, by ``"module:QualName"`` or by name.
+        task: For zips: what the agent was trained on, where neither the files beside it nor its
+            name say so.
+        normalization: For zips: path of the pickle of ``VecNormalize``; False goes without. By
+            default it is looked for beside the zip.
+        hyperparameters: For zips: values to take instead of the file's.
+        strict: For zips: refuse names of classes and functions that are not known. See
+            :func:`rltransfer.read_sb3`, which also reports what was read.
+        lock: For the Hub: a file that keeps what was downloaded, to get the same again.
+
+    Raises:
+        BadArgument: It is not a name or path, or an option does not fit it.
+        BadCheckpoint: The files are missing, corrupt, truncated, or of another agent.
+        MissingExtra: The Hub needs a package that is not installed.
+        UnknownName: Neither the zoo nor the current folder has it.
+    """
+    if not isinstance(name_or_path, str | Path):
+        raise BadArgument(
+            f"load({name_or_path!r:.60}): expected a name or a path; "
+            "for a live model use Agent.from_model(model, card=...)"
+        )
+    given = str(name_or_path)
+    chosen = {"task": task, "normalization": normalization, "hyperparameters": hyperparameters}
+    options = {name: value for name, value in chosen.items() if value is not None}
+    options |= {"strict": True} if strict else {}
+    if given.startswith(hub.PREFIX):
+        return hub.load(given, classes=classes, lock=lock, **options)
+    if lock is not None:
+        raise BadArgument(f"lock={str(lock)!r}: only for agents of the Hub, such as hub:owner/repo")
+    path = _zip_path(given)
+    if path is not None:
+        return sb3.read(path, classes=classes, **options).agent
+    if options:
+        raise BadArgument(
+            f"{given!r} is no zip of Stable-Baselines3, and has its own {' and '.join(options)}: "
+            "leave them out, or change the agent afterwards"
+        )
+    return _own(name_or_path, classes)
+
+
+def is_file(given: str) -> bool:
+    """Tell whether a name means an agent outside of the zoo: files that are there, or the Hub."""
+    if given.startswith(hub.PREFIX) or given.endswith(ZIP) or _zip_path(given) is not None:
+        return True
+    return bool(Path(given).name) and any(map(os.path.exists, bundle.pair(given)))
+
+
+def label_of(given: str) -> str:
+    """Return a short name for an agent that was given by name, path, or reference to the Hub."""
+    name = bundle.stem(given).name.removesuffix(ZIP)
+    return re.sub(r"[@:].*", "", name) or name if given.startswith(hub.PREFIX) else name
+
+
+def _own(name_or_path: str | Path, classes: Mapping[str, type] | None) -> Agent:
+    """Load an agent of the zoo, or one that :meth:`Agent.save` wrote."""
+    given = str(name_or_path)
+    with zoo.folder() as folder:
+        names = zoo.names(folder)
+        if given in names:
+            return Agent.read(folder / given, classes=classes)
+        if not _is_path(name_or_path):
+            raise UnknownName(suggest(given, names, kind="agent") + "; or give a path to a file")
+    return Agent.read(name_or_path, classes=classes)
+
+
+def _zip_path(given: str) -> Path | None:
+    """Return the zip that is meant, be it without its suffix, as SB3 lets it be left out."""
+    path = Path(given).expanduser()
+    if path.suffix == ZIP:
+        return path
+    with zoo.folder() as folder:
+        if (
+            given in zoo.names(folder)
+            or not path.name
+            or any(map(os.path.exists, bundle.pair(path)))
+        ):
+            return None
+    zipped = path.with_name(path.name + ZIP)
+    return zipped if zipped.is_file() else None
+
+
+def _is_path(name_or_path: str | Path) -> bool:
+    """Tell whether a path is meant: it looks like one, or the files are there."""
+    path = bundle.stem(name_or_path)
+    looks = isinstance(name_or_path, Path) or len(path.parts) > 1 or str(path) != str(name_or_path)
+    return looks or any(map(os.path.exists, bundle.pair(path)))

@@ -1,0 +1,78 @@
+"""The text that Stable-Baselines3 writes beside each pickle, compared with the pickle.
+
+The two come from one object. A file in which they differ was changed by hand, and means to say one
+thing to people and scanners and another to whoever loads it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rltransfer.errors import BadCheckpoint
+
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|inf)|True|False")
+#: NumPy prints 8 digits by default, and a user may have asked for 2.
+_TOLERANCE = 0.01
+_LONGEST = 50  # characters of a number, with the space around it
+#: 1,000 numbers, with room for any way to print them.
+_LONGEST = 50_000
+
+
+def check(twin: Mapping[str, Any], attributes: Mapping[str, Any], where: str) -> None:
+    """Compare an object that was pickled with its text.
+
+    Args:
+        twin: Attributes as text or JSON.
+        attributes: What the pickle says of the same attributes: plain data, or arrays. Others are
+            left out.
+        where: What the object is called in an error.
+
+    Raises:
+        BadCheckpoint: An attribute is in both, and differs.
+    """
+    for name, value in attributes.items():
+        if name in twin and not _agree(twin[name], value):
+            raise BadCheckpoint(
+                f"{where}: the pickle and the text beside it disagree about {name}: the file was "
+                "changed after it was saved"
+            )
+
+
+def _agree(twin: Any, value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        text = "" if isinstance(twin, dict | list) else str(twin)
+        # Longer than any way to print so many numbers: not worth to be looked at.
+        return len(text) <= _LONGEST * (value.size + 10) and _agree_in_numbers(text, value)
+    return _same(twin, value) or (isinstance(twin, str) and twin == str(value))
+
+
+def _same(twin: Any, value: Any) -> bool:
+    """Compare JSON with data; JSON has no tuples, no keys but text, and one kind of number."""
+    if isinstance(value, dict):
+        keys = {str(key): part for key, part in value.items()}
+        return (
+            isinstance(twin, dict)
+            and twin.keys() == keys.keys()
+            and all(_same(twin[key], part) for key, part in keys.items())
+        )
+    if isinstance(value, list | tuple):
+        return isinstance(twin, list) and len(twin) == len(value) and all(map(_same, twin, value))
+    return twin == value
+
+
+def _agree_in_numbers(text: str, value: np.ndarray) -> bool:
+    if len(text) > _LONGEST:
+        return False
+    if "..." in text:  # NumPy leaves out the middle of more than 1,000 numbers
+        return True
+    words = {"True": 1.0, "False": 0.0}
+    parts = _NUMBER.findall(text)
+    printed = [words[part] if part in words else float(part) for part in parts]
+    numbers = value.astype(np.float64).ravel()
+    return len(printed) == len(numbers) and np.allclose(
+        printed, numbers, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True
+    )
