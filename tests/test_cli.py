@@ -75,7 +75,10 @@ def test_check_tests_the_task_of_a_user(user: Path) -> None:
 
 
 def test_evaluate_repeats_the_score_on_the_card(user: Path) -> None:
-    done = run("evaluate", "agents/pole", cwd=user)
+    # A file may not have the module imported that its card names: the user says it.
+    refused = run("evaluate", "agents/pole", cwd=user)
+    assert refused.returncode == 1 and "give the task yourself" in refused.stderr
+    done = run("evaluate", "agents/pole", "my_tasks:my/Pole-v0", cwd=user)
     score = rlt.load(user / "agents/pole").card.score
     assert score is not None and not done.stderr
     expected = f"my/Pole-v0: {score.mean:.4g} (95 % interval {score.ci_low:.4g} to"

@@ -101,7 +101,7 @@ def evaluate(args: argparse.Namespace) -> int:
     with few_threads(agent.weights.values()):
         result = evaluate_agent(
             agent,
-            args.task or agent.card.task or None,
+            args.task,
             episodes=args.episodes,
             deterministic=not args.stochastic,
             max_steps=args.max_steps,

@@ -25,7 +25,7 @@ class Limits:
 
     members: int = 8_192
     unpacked_bytes: int = 2**26
-    opcodes: int = 60_000
+    opcodes: int = 100_000
     nodes: int = 100_000
     tensors: int = 4_096
     tensor_bytes: int = 2**28

@@ -210,6 +210,8 @@ _OPCODES: dict[bytes, tuple[str, _Reader]] = {
 }
 _BY_NUMBER = [_OPCODES.get(bytes([code])) for code in range(256)]
 _AT_ONCE = 32
+#: A name takes as long as so many values.
+_NAMING, _NAMING_COST = {"GLOBAL", "STACK_GLOBAL", "INST"}, 10
 NAMES = frozenset(name for name, _ in _OPCODES.values())
 
 
@@ -238,6 +240,8 @@ def tokens(content: bytes, budget: Budget) -> Iterator[tuple[str, Any]]:
             if known is None:
                 raise BadCheckpoint(f"a pickle has the opcode {code:02x}, which no agent needs")
             name, read = known
+            if name in _NAMING:
+                budget.spend("opcodes", _NAMING_COST)
             yield name, None if read is _nothing else read(cursor)
     except (ValueError, OverflowError) as error:
         raise BadCheckpoint(f"a pickle is malformed: {error!s:.80}") from error
