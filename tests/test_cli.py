@@ -346,3 +346,24 @@ def test_an_agent_whose_card_was_made_here_says_the_command(tiny: Path, capsys: 
     assert agent.card.command.endswith("--out 'new folder/a'")
     assert json.loads(Path("new folder/a.json").read_text())["card"]["name"] == "a"
     capsys.readouterr()
+
+
+def test_statistics_are_chosen_for_every_recipe_but_the_control(user: Path) -> None:
+    done = run(
+        *("benchmark", "--source", "agents/pole", "--target", "my_tasks:my/Pole-v0", *TINY),
+        *(*BRIEF, "--seeds", 1, "--recipes", "full,head", "--obs-stats", "freeze"),
+        cwd=user,
+    )
+    assert done.returncode == 0, done.stderr
+    folder = user / "runs/Pole-v0/seed0"
+    kept = {
+        name: store.read(folder / name / "result.json").spec.recipe["obs_stats"]
+        for name in ("scratch", "full-freeze-stats", "head-freeze-stats")
+    }
+    assert kept == {
+        "scratch": "reset",
+        "full-freeze-stats": "freeze",
+        "head-freeze-stats": "freeze",
+    }
+    refused = run("benchmark", "--pair", "cartpole-long", "--obs-stats", "frozen", cwd=user)
+    assert refused.returncode == 2 and "freeze" in refused.stderr

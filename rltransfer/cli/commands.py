@@ -27,7 +27,7 @@ from rltransfer.recipe import recipe as preset
 from rltransfer.training.ppo import check_steps
 from rltransfer.training.threads import few_threads
 
-RECIPE_FIELDS = ("freeze", "thaw", "reset", "lr_decay", "lr_scale", "pad_inputs")
+RECIPE_FIELDS = ("freeze", "thaw", "reset", "lr_decay", "lr_scale", "pad_inputs", "obs_stats")
 # What --set takes in pretrain, where other flags set n_envs.
 PRETRAIN_SETTINGS = (*(n for n in NAMES if n != "n_envs"), "policy", "policy_kwargs", "vec")
 
@@ -112,7 +112,7 @@ def evaluate(args: argparse.Namespace) -> int:
 
 def benchmark(args: argparse.Namespace) -> int:
     """Compare recipes with scratch, and write tables, plots and a report."""
-    cases, recipes = _cases(args), _recipes(args.recipes)
+    cases, recipes = _cases(args), _recipes(args)
     check_whole("seeds", args.seeds, 1)
     total = args.seeds * len(recipes) * sum(case.steps for case in cases)
     with watching(total) as watch:
@@ -193,8 +193,13 @@ def _cases(args: argparse.Namespace) -> list[Case]:
     return [case_of(name, source=args.source, steps=args.steps) for name in pairs]
 
 
-def _recipes(names: list[str] | None) -> dict[str, Recipe]:
-    return {name: preset(name) for name in dict.fromkeys(["scratch", *(names or ["auto"])])}
+def _recipes(args: argparse.Namespace) -> dict[str, Recipe]:
+    """Scratch, and the presets that were named, with the changes that hold for all of them."""
+    arms = {name: preset(name) for name in args.recipes or ["auto"] if name != "scratch"}
+    if args.obs_stats:
+        changed = {name: arm.but(obs_stats=args.obs_stats) for name, arm in arms.items()}
+        arms = {f"{name}-{args.obs_stats}-stats": arm for name, arm in changed.items()}
+    return {"scratch": preset("scratch"), **arms}
 
 
 def _say_where(out: Path, labels: list[str]) -> None:

@@ -78,6 +78,7 @@ def _finetune(sub: Any) -> None:
     p.add_argument("--lr-decay", type=float, help="learning-rate factor per layer below the heads")
     _several(p, "--lr-scale", metavar="GROUP=FACTOR", type=_pair, help="learning-rate factors")
     p.add_argument("--pad-inputs", action="store_true", default=None, help="new inputs come last")
+    _obs_stats(p)
     _shared(p)
     p.set_defaults(command=commands.finetune)
 
@@ -102,6 +103,7 @@ def _benchmark(sub: Any) -> None:
     p.add_argument(
         "--recipes", action="extend", type=_names, help="names, with commas (default auto)"
     )
+    _obs_stats(p)
     p.add_argument("--seeds", type=int, default=5, help="number of paired seeds (default 5)")
     p.add_argument("--first-seed", type=int, default=0)
     p.add_argument("--steps", type=int, help="budget (default: the pair's)")
@@ -167,6 +169,11 @@ def _set(p: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="PPO hyperparameters, such as learning_rate=1e-3",
     )
+
+
+def _obs_stats(p: argparse.ArgumentParser) -> None:
+    words = "statistics of a normalized source: go on adapting (default), stay, or start fresh"
+    p.add_argument("--obs-stats", choices=["copy", "freeze", "reset"], help=words)
 
 
 def _max_steps(p: argparse.ArgumentParser) -> None:
