@@ -1,5 +1,6 @@
 """One thread, and nothing that a test registers or imports outlives it."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,8 @@ import gymnasium as gym
 import matplotlib
 import pytest
 import torch
+from hostile.bases import Bases
+from hostile.bases import load as load_bases
 
 from rltransfer import registry
 
@@ -17,6 +20,14 @@ def _one_thread() -> None:
     """Small networks are slower with several threads, and the cores are shared."""
     torch.set_num_threads(1)
     matplotlib.use("Agg")
+
+
+@pytest.fixture(scope="session")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> Bases:
+    """Agents that Stable-Baselines3 saved, made once for all processes of this run."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    return load_bases(shared / "hostile")
 
 
 @pytest.fixture(scope="module", autouse=True)
