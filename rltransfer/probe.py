@@ -153,7 +153,8 @@ def _levels(agent: Agent, target: str | EnvSpec, seed: int) -> tuple[float, floa
             f"recipe 'auto' needs a level to compare with: give {known.id!r} a reference score "
             "with register_task(..., reference=...), or the source a score on its card: "
             "agent.with_card(score=rltransfer.evaluate(agent, episodes=100).score), or on the "
-            "command line `rltransfer import AGENT.zip --out NAME --episodes 100`"
+            "command line `rltransfer import AGENT.zip --out NAME --episodes 100`; or name another "
+            "recipe, such as 'full'"
         )
     return low, high, steps
 

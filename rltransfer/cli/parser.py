@@ -12,6 +12,8 @@ from rltransfer.cli import commands, exporting, importing, listing
 from rltransfer.recipe import PRESETS
 from rltransfer.training import TRANSFER_ALGORITHMS
 
+_AGENT = "zoo agent, path of a saved agent or of a zip of SB3, or hub:owner/repo"
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of ``rltransfer``."""
@@ -66,7 +68,7 @@ def _pretrain(sub: Any) -> None:
 
 def _finetune(sub: Any) -> None:
     p = sub.add_parser("finetune", help="fine-tune an agent on a target task")
-    p.add_argument("source", help="zoo agent, or path of a saved agent")
+    p.add_argument("source", help=_AGENT)
     p.add_argument("target", help="Gymnasium id, or module:Id")
     p.add_argument("--steps", type=int, required=True, help="environment steps on the target")
     p.add_argument("--seed", type=int, default=0)
@@ -85,7 +87,7 @@ def _finetune(sub: Any) -> None:
 
 def _evaluate(sub: Any) -> None:
     p = sub.add_parser("evaluate", help="score an agent on a task")
-    p.add_argument("agent", help="zoo agent, or path of a saved agent")
+    p.add_argument("agent", help=_AGENT)
     p.add_argument("task", nargs="?", help="Gymnasium id, or module:Id (default: its own task)")
     p.add_argument("--episodes", type=int, default=100)
     p.add_argument("--stochastic", action="store_true", help="sample the actions")
@@ -98,7 +100,7 @@ def _benchmark(sub: Any) -> None:
     p.add_argument(
         "--pair", dest="pairs", action="extend", type=_names, default=[], help="names, with commas"
     )
-    p.add_argument("--source", help="agent to use instead of the pair's, or with --target")
+    p.add_argument("--source", help=f"{_AGENT}; instead of the pair's, or with --target")
     p.add_argument("--target", help="Gymnasium id or module:Id, instead of --pair")
     p.add_argument(
         "--recipes", action="extend", type=_names, help="names, with commas (default auto)"
@@ -117,7 +119,7 @@ def _benchmark(sub: Any) -> None:
 
 def _export(sub: Any) -> None:
     p = sub.add_parser("export", help="write an agent for plain PPO.load, or for the Hub")
-    p.add_argument("agent", help="zoo agent, or path of a saved agent")
+    p.add_argument("agent", help=_AGENT)
     p.add_argument("path", type=Path, help="path of the zip, or of the new folder")
     p.add_argument(
         "--to",

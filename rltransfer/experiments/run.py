@@ -103,11 +103,12 @@ def build(spec: RunSpec, agent: Agent) -> TransferPPO:
     settings = {**agent.hyperparameters, **options}
     rollout = int(settings["n_steps"]) * int(settings["n_envs"])
     if rollout > spec.steps:
+        fitting = max(1, spec.steps // int(settings["n_envs"]))
         # One update after the budget, and no evaluation within it: a curve of two points.
         raise BadArgument(
             f"a rollout takes {rollout:,} steps ({settings['n_steps']} in each of "
             f"{settings['n_envs']} environments), more than the budget of {spec.steps:,}: raise "
-            "the steps, or set n_steps lower (--set n_steps=64)"
+            f"the steps, or set n_steps lower (--set n_steps={fitting})"
         )
     return adapt(agent, spec.target, recipe, seed=spec.seed, device=spec.device, **options)
 
