@@ -283,7 +283,7 @@ def test_settings_are_json_or_words() -> None:
         (["benchmark", "--source", "{tiny}", "--pair", "cartpole-long", "--seeds", "0"], "seeds"),
         (["benchmark", "--source", "{tiny}", "--pair", "cartpole-long", "--jobs", "0"], "jobs"),
         (["benchmark", "--source", "{tiny}", "--pair", "cartpole-long", "--points", "0"], "points"),
-        (["export", "{tiny}", "nowhere/x.zip"], "nowhere"),
+        (["export", "{tiny}", "/dev/null/new/x.zip"], "/dev/null/new cannot be written"),
         (["export", "{tiny}", "."], "is a folder"),
     ],
 )

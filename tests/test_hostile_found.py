@@ -92,6 +92,11 @@ def test_one_space_very_often(shape: str, base: Base, read: Callable[..., Any]) 
     assert "observation_space" in refusal(lambda: read(files))
 
 
+def test_numbers_as_keys_that_collide(base: Base, read: Callable[..., Any]) -> None:
+    files = base.with_field("policy_kwargs", shapes.SHAPES["colliding keys"](), twin=False)
+    assert "no text or small number" in refusal(lambda: read(files))
+
+
 # ---- costs that grew with the square of something ----
 
 
@@ -173,6 +178,12 @@ def test_state_of_an_optimizer_that_is_incomplete() -> None:
     del lacking[next(name for name in lacking if name.endswith("/step"))]
     broken = dataclasses.replace(whole, optimizer=lacking)
     assert "the optimizer state is none of RMSprop" in refusal(broken.build)
+
+
+def test_names_of_arguments_with_control_characters() -> None:
+    odd = {**agent("box").policy_kwargs, "\x1b[31m": 1}
+    broken = dataclasses.replace(agent("box"), policy_kwargs=odd)
+    assert "unexpected keyword argument '?[31m'" in refusal(broken.build)
 
 
 # ---- a module that a file names ----

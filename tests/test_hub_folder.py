@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import json
 import os
 import re
 import subprocess
@@ -12,17 +13,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import huggingface_hub
 import numpy as np
 import pytest
 import yaml
 from agent_cases import CARD, CASES, OWN
+from gymnasium import spaces
 from hub_server import serving
 from markdown_it import MarkdownIt
 from processes import ROOT, environment, files, tiny_agent
 from stable_baselines3 import PPO
 
-from rltransfer.agents import Agent, hub
+from rltransfer.agents import Agent, hub, read_sb3
 from rltransfer.agents.card import Score
 from rltransfer.agents.hub.markdown import block, code, scalar
 from rltransfer.cli import main
@@ -46,6 +49,7 @@ HOSTILE = [
     "\x1b[31mred\x07 \u202egnp.exe \ud800 \x00",
     "'''\"\"\"\\", "- a: &b *c !!python/object:os.system {}", "yes", "1e3", "", " ", "\n\n",
 ]  # fmt: skip
+DATA = Path(__file__).parent / "data" / "sb3"
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 
 
@@ -93,7 +97,8 @@ def test_the_hub_understands_the_card(agent: Agent, tmp_path: Path) -> None:
     assert (result.task_type, result.dataset_type) == ("reinforcement-learning", "CartPole-v1")
     assert result.metric_type == result.metric_name == "mean_reward" and not result.verified
     interval = f"{score.mean:.4g} [{score.ci_low:.4g}, {score.ci_high:.4g}]"
-    assert result.metric_value == interval and f"**{interval}**" in card.text
+    assert f"**{interval}**" in card.text
+    assert result.metric_value == pytest.approx(score.mean, rel=1e-5)
     assert [line[3:] for line in card.text.splitlines() if line.startswith("## ")] == SECTIONS
 
 
@@ -132,6 +137,17 @@ def test_the_card_is_silent_about_what_is_not_known(tmp_path: Path) -> None:
         assert words not in body, words
 
 
+@pytest.mark.parametrize("mean", [200_000.0, 1e17, -0.000012, 3.0, 123456.789])
+def test_the_hub_reads_a_number_whatever_the_score(
+    mean: float, agent: Agent, tmp_path: Path
+) -> None:
+    """A float with an exponent is text to many readers of YAML: 2e+05."""
+    score = Score(mean=mean, ci_low=mean, ci_high=mean, episodes=2, deterministic=True)
+    front, _ = readme(hub.write_folder(agent.with_card(score=score), tmp_path / "up"))
+    (metric,) = front["model-index"][0]["results"][0]["metrics"]
+    assert metric["value"] == pytest.approx(mean, rel=1e-5)
+
+
 @pytest.mark.parametrize("case", ["maskable", "recurrent", "own extractor", "dict", "image"])
 def test_every_kind_of_agent_gets_a_card(case: str, tmp_path: Path) -> None:
     taken = Agent.from_model(CASES[case](), card=CARD)
@@ -156,6 +172,61 @@ def run(program: str, folder: Path, **places: str) -> None:
         **{"cwd": folder, "env": environment(**places), "capture_output": True, "text": True},
     )
     assert done.returncode == 0 and done.stdout, f"{quick}\n{done.stderr}"
+
+
+def test_the_code_runs_where_the_environment_has_other_bounds(tmp_path: Path) -> None:
+    """Gymnasium's CartPole had the largest float as a bound where it has infinity now."""
+    plain = tiny_agent()
+    assert isinstance(plain.observation_space, spaces.Box)
+    assert np.isinf(plain.observation_space.high).any()
+    bounds = [np.nan_to_num(b) for b in (plain.observation_space.low, plain.observation_space.high)]
+    old = dataclasses.replace(plain, observation_space=spaces.Box(*bounds, dtype=np.float32))
+    folder = hub.write_folder(old, tmp_path / "up")
+    with pytest.raises(ValueError, match="Observation spaces do not match"):
+        PPO.load(folder / "tiny.zip", env=gym.make("CartPole-v1"), device="cpu")
+    for program in blocks(readme(folder)[1]):
+        run(program, folder)
+
+
+@pytest.mark.parametrize(
+    ("case", "normalized"), [("box", True), ("box", False), ("dict", False), ("image", False)]
+)
+def test_the_code_runs_without_a_task(case: str, normalized: bool, tmp_path: Path) -> None:
+    found = (
+        read_sb3(DATA / "1.0/normalized.zip").agent
+        if normalized
+        else Agent.from_model(CASES[case](), card=CARD)
+    )
+    folder = hub.write_folder(found.with_card(name="a", task=""), tmp_path / "up")
+    programs = blocks(readme(folder)[1])
+    assert ("a.vecnormalize.pkl" in programs[1]) == normalized
+    for program in programs:
+        run(program, folder)
+
+
+def test_the_code_without_a_task_normalizes_as_in_training(tmp_path: Path) -> None:
+    found = read_sb3(DATA / "1.0/normalized.zip").agent.with_card(name="a")
+    folder = hub.write_folder(found, tmp_path / "up")
+    program = blocks(readme(folder)[1])[1]
+    answers = json.loads((DATA / "1.0/normalized.json").read_text())
+    observations = np.asarray(answers["observations"], np.float32)
+    sample = "model.observation_space.sample()"
+    assert sample in program
+    given = program.replace(sample, f"__import__('numpy').float32({observations[:1].tolist()})")
+    given = given.replace("print(", "print(list(").replace("=True))", "=True)[0].ravel()))")
+    done = subprocess.run(
+        [sys.executable, "-c", given], cwd=folder, env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    shown = [float(number) for number in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", done.stdout)]
+    said = answers["statistics"]
+    mean, variance = map(np.asarray, said["obs"][:2])
+    normalized = (observations[:1] - mean) / np.sqrt(variance + said["epsilon"])
+    clipped = np.clip(normalized, -said["clip_obs"], said["clip_obs"]).astype(np.float32)
+    expected, _ = found.build().predict(clipped, deterministic=True)
+    plain, _ = found.build().predict(observations[:1], deterministic=True)
+    assert shown == pytest.approx(expected[0].tolist(), abs=1e-5)
+    assert shown != pytest.approx(plain[0].tolist(), abs=1e-4)
 
 
 @pytest.mark.parametrize("task", ["CartPole-v1", "rlt/CartPoleLong-v0"])
@@ -184,9 +255,16 @@ def test_the_code_in_the_card_loads_from_the_hub(agent: Agent, tmp_path: Path) -
 # ---- text of strangers ----
 
 
+def on_a_line(text: str) -> str:
+    """The text as a card takes it for a name or a task: printable."""
+    return "".join(
+        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text.replace("\n", " ")
+    )
+
+
 def hostile(agent: Agent, text: str) -> Agent:
     taken = agent.with_card(
-        task=text,
+        task=on_a_line(text),
         command=text,
         notes=text,
         source=text,
@@ -201,15 +279,12 @@ def test_text_of_strangers_stays_text(text: str, agent: Agent, tmp_path: Path) -
     # Not written as a zip, which an agent with made-up policy arguments has none of.
     from rltransfer.agents.hub.model_card import Upload, render
 
-    taken = hostile(agent, text).with_card(name=text or "x")
+    taken = hostile(agent, text).with_card(name=on_a_line(text) or "x")
     card = render(taken, Upload("a", "", "", {"a.zip": "0" * 64}))
     (tmp_path / "README.md").write_text(card, "utf-8")
     front, body = readme(tmp_path)
     assert set(front) <= {"library_name", "tags", "model-index"}
-    shown = "".join(
-        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text.replace("\n", " ")
-    )
-    expected = " ".join(shown.split())
+    expected = " ".join(on_a_line(text).split())
     assert [front["tags"][4:]] == [[expected] if expected else []]
     assert huggingface_hub.ModelCard.load(tmp_path / "README.md").data.tags == front["tags"]
 
@@ -248,7 +323,7 @@ def test_the_names_of_the_files_are_harmless(agent: Agent, tmp_path: Path) -> No
         {
             "../../etc/passwd": "etc-passwd",
             "my agent v2.1": "my-agent-v2-1",
-            "\x00\n": "agent",
+            "?!": "agent",
             "x" * 200: "x" * 80,
             "CON/../~": "CON",
         }.items()
@@ -353,7 +428,7 @@ def test_what_the_card_cannot_say_is_refused(agent: Agent, tmp_path: Path) -> No
     for options in ({"licence": "MIT\n---"}, {"licence": "a b"}, {"repository": "x"}):
         with pytest.raises(BadArgument):
             hub.write_folder(agent, tmp_path / "up", **options)
-    with pytest.raises(BadArgument, match="pass classes="):
+    with pytest.raises(BadArgument, match="classes="):
         own = Agent.from_model(CASES["own extractor"](), card=CARD)
         hub.write_folder(dataclasses.replace(own, classes={}), tmp_path / "up")
     assert files(tmp_path) == {}
@@ -396,4 +471,4 @@ def test_agents_of_the_zoo_get_cards_too(tmp_path: Path) -> None:
         folder = hub.write_folder(taken, tmp_path / name)
         data, score = huggingface_hub.ModelCard.load(folder / "README.md").data, taken.card.score
         assert data.tags[-1] == taken.card.task and isinstance(score, Score)
-        assert data.eval_results[0].metric_value.startswith(f"{score.mean:.4g} [")
+        assert data.eval_results[0].metric_value == pytest.approx(score.mean, rel=1e-5)

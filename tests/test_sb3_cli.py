@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agent_cases import Doubling
 from sb3_files import pickled, with_data
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
@@ -13,6 +14,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 import rltransfer as rlt
 from rltransfer.cli import main
+from rltransfer.errors import BadCheckpoint
 
 SETTINGS: dict[str, Any] = {"n_steps": 32, "batch_size": 32, "n_epochs": 1, "device": "cpu"}
 
@@ -25,6 +27,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     normalized = VecNormalize(make_vec_env("Pendulum-v1", 2))
     PPO("MlpPolicy", normalized, seed=0, **SETTINGS).learn(64).save("ppo-Pendulum-v1")
     normalized.save("statistics.pkl")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "readme.md").touch()
     return tmp_path
 
 
@@ -84,6 +88,16 @@ def test_import_of_a_schedule_that_is_a_function(here: Path, capsys: Any) -> Non
         (("evaluate", "mine.zip"), "rltransfer evaluate AGENT CartPole-v1"),
         (("show", "none.zip"), "none.zip: cannot be read"),
         (("evaluate", "mine.zip", "Pendulum-v1"), "has observations"),
+        (
+            ("evaluate", "ppo-Pendulum-v1.zip"),
+            "`rltransfer import ppo-Pendulum-v1.zip --out NAME --normalization PATH` first",
+        ),
+        (("import", "hub:a/b", "--out", "a"), "`rltransfer evaluate hub:a/b`"),
+        (("import", "mine.zip", "--out", "a", "--task", "CartPol-v1"), "mean 'CartPole-v1'"),
+        (("evaluate", "./"), "mine.zip', 'ppo-Pendulum-v1.zip'"),
+        (("evaluate", "empty/"), "expected NAME.safetensors and NAME.json, or a zip"),
+        (("evaluate", "empty/"), "it holds 'readme.md'"),
+        (("evaluate", "empty"), "no agent is named 'empty'"),
     ],
 )
 def test_mistakes_are_explained_in_a_line(
@@ -110,3 +124,37 @@ def test_zips_go_wherever_agents_go(here: Path, capsys: Any) -> None:
     model = rlt.adapt("mine.zip", "rlt/CartPoleLong-v0", "full")
     assert type(model).__name__ == "TransferPPO"
     assert rlt.evaluate("mine.zip", "CartPole-v1", episodes=2).episodes == 2
+
+
+def test_a_folder_stands_for_the_one_agent_in_it(here: Path, capsys: Any) -> None:
+    (here / "CartPole-v1").mkdir()
+    (here / "mine.zip").rename(here / "CartPole-v1" / "model.zip")
+    for name in ("CartPole-v1", "CartPole-v1/", str(here / "CartPole-v1")):
+        assert rlt.load(name).card.task == "CartPole-v1"
+        code, out, _ = run("evaluate", name, "--episodes", 2, capsys=capsys)
+        assert code == 0 and out.startswith("CartPole-v1: ")
+    assert rlt.load("CartPole-v1", hyperparameters={"gamma": 0.5}).hyperparameters["gamma"] == 0.5
+    args = ("finetune", "CartPole-v1", "rlt/CartPoleLong-v0", "--recipe", "full", "--steps", 64)
+    code, *_ = run(*args, capsys=capsys)
+    assert code == 0 and (here / "runs/CartPole-v1__CartPoleLong-v0__full__seed0").is_dir()
+    # Our own format goes first, and several of it are asked about.
+    rlt.load("CartPole-v1").with_card(name="own").save("CartPole-v1/own")
+    assert rlt.load("CartPole-v1").card.name == "own"
+    rlt.load("CartPole-v1").save("CartPole-v1/second")
+    with pytest.raises(BadCheckpoint, match="several agents: give one, such as CartPole-v1/own"):
+        rlt.load("CartPole-v1")
+    # As without folders, the zoo and what bears the name itself go before.
+    (here / "cartpole").symlink_to(here / "CartPole-v1")
+    assert rlt.load("cartpole").card.name == "cartpole"
+    rlt.load("CartPole-v1/own").with_card(name="beside").save("CartPole-v1")
+    assert rlt.load("CartPole-v1").card.name == "beside"
+
+
+def test_classes_are_for_python(here: Path, capsys: Any) -> None:
+    kwargs = {"features_extractor_class": Doubling}
+    env = make_vec_env("CartPole-v1", 2)
+    PPO("MlpPolicy", env, policy_kwargs=kwargs, **SETTINGS).save("own")
+    code, _, err = run("evaluate", "own.zip", "CartPole-v1", capsys=capsys)
+    assert code == 1 and "in Python, load the agent with classes=" in err
+    _, out, _ = run("import", "own.zip", "--out", "a", capsys=capsys)
+    assert "load it in Python with classes=" in " ".join(out.split())

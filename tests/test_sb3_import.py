@@ -6,6 +6,8 @@ import json
 import os
 import pickle
 import re
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +34,13 @@ from sb3_files import REMOVED, data_of, members, pickled, with_data, with_tensor
 from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common import utils
 from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 import rltransfer as rlt
 from rltransfer.agents.inert import Call, Global, Mapping
 from rltransfer.agents.sb3 import Report
 from rltransfer.agents.sb3.functions import function as read_function
+from rltransfer.agents.sb3.report import HOWS
 from rltransfer.errors import BadArgument, BadCheckpoint, UnknownName
 
 SHARED = Path(__file__).parents[2] / "shared" / "agents"
@@ -128,6 +132,20 @@ def test_report_is_a_table(discrete: Path) -> None:
     assert how(report, "weights") == "tensors" and shown(report, "policy") == "MlpPolicy"
     assert "net_arch=pi=[8], vf=[9, 7]" in shown(report, "policy_kwargs")
     assert max(map(len, text.splitlines())) <= 200
+
+
+def test_long_values_are_wrapped_and_words_explained(tmp_path: Path) -> None:
+    kwargs = {"net_arch": {"pi": [11] * 30, "vf": [7] * 30}}
+    model = train(PPO, "MlpPolicy", venv(VECTOR, PRESS), policy_kwargs=kwargs)
+    model.save(tmp_path / "a.zip")
+    report = rlt.read_sb3(tmp_path / "a.zip").report
+    text = str(report)
+    shown = re.sub(r"inert pickle|\s", "", text)
+    assert f"pi=[{','.join(['11'] * 30)}],vf=[{','.join(['7'] * 30)}]" in shown
+    assert max(map(len, text.splitlines())) <= 150
+    for word in {part.how for part in report.fields}:
+        assert f"\n{word}: {HOWS[word]}\n" in text + "\n"
+    assert "from you" not in text
 
 
 def test_card_says_where_it_is_from(discrete: Path) -> None:
@@ -291,12 +309,18 @@ def test_other_algorithms_are_refused_by_name(kind: Any, tmp_path: Path) -> None
     kind("MlpPolicy", venv(VECTOR, actions), **small).save(tmp_path / "a.zip")
     words = refused(tmp_path / "a.zip")
     assert f"an agent of {kind.__name__}" in words and "PPO, A2C, TRPO" in words
+    assert "`rltransfer pretrain`" in words
 
 
 def test_files_of_another_kind(tmp_path: Path, discrete: Path) -> None:
-    assert "cannot be read" in refused(tmp_path / "none.zip")
+    words = refused(tmp_path / "none.zip")
+    assert words.startswith("cannot be read: no such file") and "there is discrete.zip" in words
+    (tmp_path / "empty").mkdir()
+    assert "no zip is in that folder" in refused(tmp_path / "empty" / "none.zip")
     (tmp_path / "text.zip").write_text("hello")
-    assert "zip archive" in refused(tmp_path / "text.zip")
+    (tmp_path / "half.zip").write_bytes(discrete.read_bytes()[:-100])
+    for name in ("text.zip", "half.zip"):
+        assert "if it was copied or downloaded, do so again" in refused(tmp_path / name)
     assert "the zip holds a, b, expected 'data'" in refused(
         write(tmp_path / "other.zip", {"a": b"1", "b": b"2"})
     )
@@ -444,6 +468,20 @@ def test_hyperparameters_of_the_user_are_checked(discrete: Path) -> None:
         rlt.load(discrete, hyperparameters={"gama": 0.9})
     with pytest.raises(BadArgument, match="gamma=2"):
         rlt.load(discrete, hyperparameters={"gamma": 2})
+    with pytest.raises(BadArgument, match=r'such as {"start": 3e-4, "end": 0\.0'):
+        rlt.load(discrete, hyperparameters={"learning_rate": {"start": 1e-3, "end": 0.0}})
+    with pytest.raises(BadArgument, match=r"LinearSchedule\(start, end, end_fraction\)"):
+        rlt.load(discrete, hyperparameters={"learning_rate": lambda progress: 0.1})
+
+
+def test_schedules_of_sb3_can_be_given(discrete: Path) -> None:
+    for given in (
+        utils.LinearSchedule(0.1, 0.01, 0.5),
+        utils.FloatSchedule(utils.LinearSchedule(0.1, 0.01, 0.5)),
+    ):
+        agent = rlt.load(discrete, hyperparameters={"learning_rate": given})
+        expected = {"start": 0.1, "end": 0.01, "end_fraction": 0.5}
+        assert agent.hyperparameters["learning_rate"] == expected
 
 
 # Classes of the user.
@@ -464,8 +502,6 @@ def test_class_by_reference_is_asked_for(zips: Path) -> None:
 
 def _by_value(model: Any, path: Path) -> Path:
     """Save a model as a script or notebook does, whose classes nobody can import."""
-    import sys
-
     module = sys.modules[__name__]
     cloudpickle.register_pickle_by_value(module)
     try:
@@ -494,6 +530,105 @@ def test_policy_of_the_user(
         found.agent.build()
     for classes in ({name: policy}, {policy.__name__: policy}):
         assert_same_predictions(model, rlt.load(path, classes).build())
+
+
+class Own(BaseFeaturesExtractor):
+    """An extractor with everything that classes by value are made of."""
+
+    scale: list[int] | None = None
+
+    def __init__(self, space: gym.spaces.Box, features: int = 4) -> None:
+        super().__init__(space, features)
+        self.linear = torch.nn.Linear(space.shape[0], features)
+
+    @property
+    def wide(self) -> bool:
+        return self.features_dim > 4
+
+    @classmethod
+    def made(cls, space: Any) -> Any:
+        return cls(space)
+
+    @staticmethod
+    def twice(x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.twice(self.linear(x))
+
+
+# Annotations as they are where nothing postpones them.
+for method in (Own.__init__, Own.made.__func__, Own.twice, Own.forward):
+    method.__annotations__ |= {
+        **{"x": torch.Tensor, "space": gym.Space, "a": list[int], "b": str | None},
+        **{"c": Callable[[float], float], "d": dict[str, Any] | None},
+    }
+
+
+def _with_own_classes(path: Path) -> Any:
+    kwargs = {**SMALL, "features_extractor_class": Own}
+    model = train(PPO, OwnPolicy, venv(VECTOR, PRESS), policy_kwargs=kwargs)
+    _by_value(model, path)
+    return model
+
+
+def test_given_classes_by_value_are_not_foreign(tmp_path: Path) -> None:
+    path = tmp_path / "own.zip"
+    model = _with_own_classes(path)
+    # They are what is unknown, and not what they are made of.
+    names = (f"{__name__}.Own", f"{__name__}.OwnPolicy")
+    assert rlt.read_sb3(path).report.foreign == names
+    assert f"{__name__}.Own" in refused(path, strict=True)
+    half = {"OwnPolicy": OwnPolicy}
+    assert rlt.read_sb3(path, classes=half).report.foreign == names[:1]
+    both = {"OwnPolicy": OwnPolicy, f"{__name__}:Own": Own}
+    found = rlt.read_sb3(path, classes=both, strict=True)
+    assert not found.report.foreign
+    assert_same_predictions(model, found.agent.build())
+
+
+def test_given_classes_by_reference_are_not_foreign(zips: Path) -> None:
+    path = zips / "own extractor.zip"
+    assert not rlt.read_sb3(path, classes=OWN, strict=True).report.foreign
+    assert "agent_cases.Doubling" in refused(path, strict=True, classes={"Other": OwnPolicy})
+
+
+def test_strict_knows_the_parts_of_classes_in_classes_alone(tmp_path: Path) -> None:
+    """Not in what is no class, and nothing else within a class."""
+    path = tmp_path / "own.zip"
+    _with_own_classes(path)
+    both = {"OwnPolicy": OwnPolicy, "Own": Own}
+    names = [type, property, BaseFeaturesExtractor, Own]
+    with_data(path, _last_obs=pickled(names))
+    assert set(rlt.read_sb3(path, classes=both).report.foreign) >= {
+        "builtins.type",
+        "builtins.property",
+        "stable_baselines3.common.torch_layers.BaseFeaturesExtractor",
+    }
+    _with_own_classes(path)
+    module = sys.modules[__name__]
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        Own.run = os.system  # pyright: ignore
+        with_data(path, policy_kwargs=pickled({"features_extractor_class": Own}))
+    finally:
+        del Own.run  # pyright: ignore
+        cloudpickle.unregister_pickle_by_value(module)
+    assert rlt.read_sb3(path, classes=both).report.foreign == ("posix.system",)
+    assert "posix.system" in refused(path, strict=True, classes=both)
+    # Its last part alone makes no name a class of the user.
+    both["system"] = Own
+    assert "posix.system" in refused(path, strict=True, classes=both)
+
+
+@pytest.mark.parametrize("classes", [[OwnPolicy], {"OwnPolicy": "OwnPolicy"}, {1: OwnPolicy}])
+def test_classes_are_given_by_name(classes: Any, discrete: Path) -> None:
+    for read in (rlt.read_sb3, rlt.load):
+        with pytest.raises(BadArgument, match=r"classes.*expected") as caught:
+            read(discrete, classes=classes)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(BadArgument, match=r"classes.*expected"):
+        rlt.load("cartpole", classes=classes)
 
 
 def test_the_class_tells_the_algorithm(tmp_path: Path) -> None:

@@ -13,11 +13,13 @@ import pytest
 import yaml
 from agent_cases import CASES
 from sb3_files import with_data
+from stable_baselines3 import PPO
 
 import rltransfer as rlt
 from rltransfer.agents.sb3 import yamlfile
+from rltransfer.agents.sb3.report import HOWS
 from rltransfer.agents.sb3.tasks import newest
-from rltransfer.errors import BadArgument, BadCheckpoint
+from rltransfer.errors import BadArgument, BadCheckpoint, UnknownName
 
 # As rl_zoo3 writes them; "normalize" as people write it in its configuration.
 ARGS = """\
@@ -114,7 +116,7 @@ def test_several_statistics_are_asked_about(sources: Path, tmp_path: Path) -> No
     path = put(sources, tmp_path, **files)
     words = refused(path)
     assert "several statistics" in words and "vec_normalize.pkl" in words
-    assert "normalization=PATH or --normalization PATH" in words
+    assert "`rltransfer import agent.zip --out NAME --normalization PATH` first" in words
     chosen = rlt.load(path, normalization=tmp_path / "vec_normalize.pkl")
     assert chosen.normalization is not None
     assert rlt.load(path, normalization=str(tmp_path / "vec_normalize.pkl")).normalization
@@ -128,6 +130,19 @@ def test_missing_statistics_are_an_error_with_its_cure(sources: Path, tmp_path: 
     with pytest.raises(BadArgument, match="normalization=3"):
         rlt.load(path, normalization=3)  # pyright: ignore
     assert "cannot be read" in refused(path, normalization=tmp_path / "none.pkl")
+    for name in ("own.pkl", "statistics.pkl"):
+        (tmp_path / name).write_bytes(b"")
+    assert "own.pkl, statistics.pkl, which may be them" in refused(path)
+
+
+def test_going_without_statistics_is_noted(sources: Path, tmp_path: Path) -> None:
+    """Whoever says it, the zip or the notes of the RL Zoo; and not where there were none."""
+    config = {"config.yml": CONFIG.format(normalize="true")}
+    for zip, files, told in (("normalized", {}, True), ("box", config, True), ("box", {}, False)):
+        path = put(sources, tmp_path / f"{zip}{len(files)}", zip, **files)
+        found = rlt.read_sb3(path, normalization=False)
+        notes = [note for note in found.report.notes if "used without their statistics" in note]
+        assert bool(notes) == told and all(note in found.agent.card.notes for note in notes)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +205,9 @@ def test_statistics_are_checked(sources: Path, tmp_path: Path) -> None:
     rms = pickle.loads((sources / "vecnormalize.pkl").read_bytes()).obs_rms
     rms.mean, rms.var = rms.mean[:4], rms.var[:4]
     write(obs_rms=rms)
-    assert "have shape (4,), but the policy observes (5,)" in refused(path)
+    words = refused(path)
+    assert words.startswith(f"{path}: {target}: observation statistics have shape (4,)")
+    assert "the policy observes (5,): are the statistics of another task?" in words
 
 
 def test_names_in_statistics_are_listed(sources: Path, tmp_path: Path) -> None:
@@ -286,6 +303,48 @@ def test_names_of_files_and_folders_tell_the_task(
     assert found.agent.card.task == task
     told = any("give it with task='CartPole-v1'" in note for note in found.report.notes)
     assert told == (task == "")
+
+
+def test_the_report_says_whose_name_told_the_task(sources: Path, tmp_path: Path) -> None:
+    args = {"args.yml": ARGS.format(env="CartPole-v1")}
+    for folder, name, files, how in (
+        ("a", "ppo-CartPole-v1.zip", {}, "file name"),
+        ("CartPole-v1_2", "model.zip", {}, "folder name"),
+        ("b", "model.zip", args, "beside the zip"),
+    ):
+        path = put(sources, tmp_path / folder, "box", **files).rename(tmp_path / folder / name)
+        report = rlt.read_sb3(path).report
+        assert [part.how for part in report.fields if part.name == "task"] == [how]
+        assert f"{how}: {HOWS[how]}" in str(report).splitlines()
+
+
+def test_a_task_that_the_user_gives_must_be_one(sources: Path, tmp_path: Path) -> None:
+    path = put(sources, tmp_path, "box")
+    for wrong, words in (
+        ("CartPol-v1", "Did you mean 'CartPole-v1'"),
+        ("CartPole-v9", "no task is named 'CartPole-v9'"),
+        ("nothing", "no task is named 'nothing'"),
+    ):
+        with pytest.raises(UnknownName, match=words):
+            rlt.read_sb3(path, task=wrong)
+    with pytest.raises(BadArgument, match="task=3: expected a Gymnasium id"):
+        rlt.read_sb3(path, task=3)  # pyright: ignore
+    found = rlt.read_sb3(path, task="LunarLander-v2")
+    assert found.agent.card.task == "LunarLander-v3"
+    assert any("which Gymnasium no longer has" in note for note in found.report.notes)
+
+
+def test_a_task_with_other_spaces_is_noted(sources: Path, tmp_path: Path) -> None:
+    path = put(sources, tmp_path, "box")  # of five numbers, and two actions
+    found = rlt.read_sb3(path, task="CartPole-v1")
+    (observations, actions) = [n for n in found.report.notes if n.startswith("CartPole-v1 has ")]
+    assert observations.startswith("CartPole-v1 has observations Box(") and "(5,)" in observations
+    assert "has actions Discrete(2), but the agent has Box(-1.0, 1.0, (2,)" in actions
+    assert actions in found.agent.card.notes
+    cart = PPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, device="cpu")
+    cart.save(tmp_path / "cart.zip")
+    notes = rlt.read_sb3(tmp_path / "cart.zip", task="CartPole-v1").report.notes
+    assert not [note for note in notes if "CartPole" in note]
 
 
 def test_notes_of_the_zoo_go_before_names_and_the_user_before_both(

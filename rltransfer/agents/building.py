@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from gymnasium.spaces.utils import flatdim
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rltransfer.agents import classes as named
@@ -15,6 +16,9 @@ from rltransfer.errors import BadArgument, BadCheckpoint
 
 if TYPE_CHECKING:
     from rltransfer.agents.agent import Agent
+
+# Steps of a rollout, times the actions that can be masked: a hundred times what trainings have.
+_MAX_ROLLOUT = 2**26
 
 
 class _Budget(TorchDispatchMode):
@@ -92,6 +96,7 @@ def _naming(agent: Agent) -> Iterator[None]:
         *(NotImplementedError, RuntimeError, TypeError, ValueError),
     ) as error:
         why = str(error).splitlines()[0] if str(error) else repr(error)
+        why = "".join(char if char.isprintable() else "?" for char in why[:500])
         raise BadCheckpoint(
             f"agent {agent.card.name!r}: no {agent.policy} can be built from its description: {why}"
         ) from error
@@ -105,6 +110,7 @@ def _construct(kind: Any, given: dict[str, Any], agent: Agent) -> Any:
     quick = isinstance(given["policy"], str)
     if quick:
         given = {**given, "policy_kwargs": {**wanted, "ortho_init": False}}
+    _check_rollout(agent)
     model = kind(env=None, _init_setup_model=False, **given)
     model.observation_space = agent.observation_space
     model.action_space = agent.action_space
@@ -115,6 +121,18 @@ def _construct(kind: Any, given: dict[str, Any], agent: Agent) -> Any:
         model.policy_kwargs = wanted
         model.policy.ortho_init = wanted.get("ortho_init", True)
     return model
+
+
+def _check_rollout(agent: Agent) -> None:
+    """Refuse a buffer that no training has, before SB3 makes it and fills it with masks."""
+    values = agent.hyperparameters
+    steps = values["n_steps"] * values["n_envs"]
+    masks = flatdim(agent.action_space) if agent.algorithm == "maskable_ppo" else 1
+    if steps * masks > _MAX_ROLLOUT:
+        raise MemoryError(
+            f"a rollout of {steps:,} steps (n_steps={values['n_steps']} in each of "
+            f"{values['n_envs']} environments) is too large to be kept"
+        )
 
 
 def _load_weights(policy: Any, agent: Agent) -> None:

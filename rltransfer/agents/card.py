@@ -74,5 +74,10 @@ class Card:
     def __post_init__(self) -> None:
         if not self.name:
             raise BadArgument("a card needs a name, such as 'cartpole'")
+        for name in ("name", "task"):
+            if not getattr(self, name).isprintable():  # a terminal would act upon it
+                raise BadArgument(
+                    f"card {name}={getattr(self, name)!r:.80}: expected printable text"
+                )
         if self.steps < 0:
             raise BadArgument(f"card steps={self.steps}: expected 0 or more environment steps")

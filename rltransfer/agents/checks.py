@@ -36,7 +36,11 @@ def check(agent: Agent) -> None:
             if not torch.isfinite(tensor).all():
                 raise BadArgument(f"{part} {name!r} holds NaN or inf: the training diverged")
     if agent.normalization is not None:
-        _check_statistics(agent.normalization, agent.observation_space)
+        found = misfit(agent.normalization, agent.observation_space)
+        if found is not None:
+            raise BadArgument(
+                f"{found}: let VecNormalize be the outermost wrapper of the training environments"
+            )
 
 
 def _check_arguments(policy_kwargs: Mapping[str, Any]) -> None:
@@ -47,21 +51,25 @@ def _check_arguments(policy_kwargs: Mapping[str, Any]) -> None:
         raise BadArgument(f"policy_kwargs are not JSON data: {error}") from error
 
 
-def _check_statistics(spec: Normalization, space: Any) -> None:
-    if isinstance(spec.obs_stats, dict):
-        if not isinstance(space, spaces.Dict):
-            raise BadArgument(f"observation statistics by key, but observations are {space}")
-        for key, stats in spec.obs_stats.items():
-            if key not in space.spaces:
-                raise BadArgument(f"observation statistics for {key!r}, which is not observed")
-            _check_shape(stats, space.spaces[key], f"observation statistics of {key!r}")
-    elif spec.obs_stats is not None:
-        _check_shape(spec.obs_stats, space, "observation statistics")
+def misfit(spec: Normalization, space: Any) -> str | None:
+    """Say in which way statistics do not fit what a policy observes, or return None."""
+    stats = spec.obs_stats
+    if stats is None:
+        return None
+    if not isinstance(stats, dict):
+        return _misshapen(stats, space, "observation statistics")
+    if not isinstance(space, spaces.Dict):
+        return f"observation statistics by key, but observations are {space!s:.200}"
+    for key, part in stats.items():
+        if key not in space.spaces:
+            return f"observation statistics for {key!r:.60}, which is not observed"
+        found = _misshapen(part, space.spaces[key], f"observation statistics of {key!r:.60}")
+        if found is not None:
+            return found
+    return None
 
 
-def _check_shape(stats: RunningStats, space: Any, what: str) -> None:
-    if stats.shape != space.shape:
-        raise BadArgument(
-            f"{what} have shape {stats.shape}, but the policy observes {space.shape}: "
-            "let VecNormalize be the outermost wrapper of the training environments"
-        )
+def _misshapen(stats: RunningStats, space: Any, what: str) -> str | None:
+    if stats.shape == space.shape:
+        return None
+    return f"{what} have shape {stats.shape}, but the policy observes {space.shape}"

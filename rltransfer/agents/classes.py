@@ -59,8 +59,27 @@ def find(name: str, classes: Mapping[str, type]) -> type:
             return classes[key]
     raise BadArgument(
         f"the policy uses the class {name!r}, which files may not import: "
-        f"pass classes={{{name!r}: TheClass}}"
+        f"in Python, load the agent with classes={{{name!r}: TheClass}}"
     )
+
+
+def check_given(given: Any) -> dict[str, type]:
+    """Return the classes that a user gave, if they are classes by name.
+
+    Raises:
+        BadArgument: They are not.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise BadArgument(
+            f"classes={given!r:.80}: expected classes by name, such as "
+            "{'my_module:MyPolicy': MyPolicy}"
+        )
+    for name, kind in given.items():
+        if not isinstance(name, str) or not inspect.isclass(kind):
+            raise BadArgument(f"classes[{name!r:.60}] is {kind!r:.60}: expected a name and a class")
+    return dict(given)
 
 
 def encode(value: Any, found: dict[str, type], where: str = "policy_kwargs") -> Any:

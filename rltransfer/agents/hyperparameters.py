@@ -49,17 +49,22 @@ _positive = _number(0, open_low=True)
 _unit = _number(0, 1)
 _bool: _Check = lambda value: type(value) is bool  # noqa: E731
 
+_LINEAR = (
+    'a linear schedule such as {"start": 3e-4, "end": 0.0, "end_fraction": 1.0}, which is '
+    "LinearSchedule(3e-4, 0.0, 1.0) of stable_baselines3.common.utils"
+)
+
 #: Every hyperparameter: what it may be, in words and as a check.
 _RULES: dict[str, tuple[str, _Check]] = {
-    "learning_rate": ("a number of at least 0, or a linear schedule", _schedule(_at_least_0)),
+    "learning_rate": (f"a number of at least 0, or {_LINEAR}", _schedule(_at_least_0)),
     "n_steps": ("a whole number of at least 1", _whole(1)),
     "batch_size": ("None, or a whole number of at least 1", _optional(_whole(1))),
     "n_epochs": ("a whole number of at least 1", _whole(1)),
     "gamma": ("a number from 0 to 1", _unit),
     "gae_lambda": ("a number from 0 to 1", _unit),
-    "clip_range": ("a number of at least 0, or a linear schedule", _schedule(_at_least_0)),
+    "clip_range": (f"a number of at least 0, or {_LINEAR}", _schedule(_at_least_0)),
     "clip_range_vf": (
-        "None, a positive number, or a linear schedule",
+        f"None, a positive number, or {_LINEAR}",
         _optional(_schedule(_positive)),
     ),
     "normalize_advantage": ("True or False", _bool),
@@ -90,10 +95,7 @@ def read(model: Any, overrides: Mapping[str, Any] | None = None) -> dict[str, An
         BadArgument: A value is out of range, or a schedule is an arbitrary function.
         UnknownName: An override names no hyperparameter.
     """
-    overrides = dict(overrides or {})
-    for name in overrides:
-        if name not in _RULES:
-            raise UnknownName(suggest(name, NAMES, kind="hyperparameter"))
+    overrides = plain(overrides or {})
     # learning_rate is what was asked for; lr_schedule is what the model trains by.
     sources = {name: getattr(model, name) for name in NAMES} | {"learning_rate": model.lr_schedule}
     return check({name: _plain(name, value) for name, value in (sources | overrides).items()})
@@ -115,6 +117,22 @@ def check(values: Mapping[str, Any]) -> dict[str, Any]:
         if not valid(values[name]):
             raise BadArgument(f"hyperparameter {name}={values[name]!r:.60}: expected {expected}")
     return dict(values)
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Write values of a user as JSON data, among them schedules of Stable-Baselines3.
+
+    Args:
+        values: By name, not yet checked.
+
+    Raises:
+        BadArgument: One is an arbitrary function.
+        UnknownName: One is of no hyperparameter.
+    """
+    for name in values:
+        if name not in _RULES:
+            raise UnknownName(suggest(name, NAMES, kind="hyperparameter"))
+    return {name: _plain(name, value) for name, value in values.items()}
 
 
 def arguments(values: Mapping[str, Any], algorithm: str) -> dict[str, Any]:
@@ -148,7 +166,7 @@ def _plain(name: str, value: Any) -> Any:
         raise BadArgument(
             f"{name} is the function {getattr(value, '__qualname__', type(value).__name__)}, "
             "which cannot be stored as data: train with a number or with "
-            "stable_baselines3.common.utils.LinearSchedule(start, end, end_fraction), or hand the "
-            f"value over with Agent.from_model(..., hyperparameters={{{name!r}: 0.0003}})"
+            "stable_baselines3.common.utils.LinearSchedule(start, end, end_fraction), or give "
+            f"such a value with hyperparameters={{{name!r}: 0.0003}}"
         )
     return value

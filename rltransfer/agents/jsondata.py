@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from rltransfer.errors import BadCheckpoint
 
+_MAX_DIGITS = 60
 _KINDS = {
     bool: "true or false",
     dict: "an object",
@@ -30,7 +31,7 @@ def parse(text: bytes) -> dict[str, Any]:
 
     Raises:
         BadCheckpoint: It is not UTF-8, not JSON, not an object, nested too deep, or holds a key
-            twice, NaN, inf, or a number beyond float64.
+            twice, NaN, inf, a number beyond float64, or a whole one of more than 60 digits.
     """
     try:
         document = json.loads(
@@ -38,6 +39,7 @@ def parse(text: bytes) -> dict[str, Any]:
             object_pairs_hook=_unique,
             parse_constant=_refuse_constant,
             parse_float=_finite,
+            parse_int=_whole,
         )
     except (ValueError, RecursionError) as error:
         raise BadCheckpoint(f"not valid JSON: {str(error).splitlines()[0]}") from error
@@ -85,6 +87,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _whole(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"{text:.20}... has too many digits")
+    return int(text)
 
 
 def _finite(text: str) -> float:

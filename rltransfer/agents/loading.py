@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from rltransfer.agents import bundle, hub, sb3, zoo
+from rltransfer.agents import classes as named
 from rltransfer.agents.agent import Agent
-from rltransfer.errors import BadArgument, UnknownName, suggest
+from rltransfer.errors import BadArgument, BadCheckpoint, UnknownName, suggest
 
 ZIP = ".zip"
+_LISTED = 10
 
 
 def load(
@@ -29,9 +31,10 @@ def load(
 
     Args:
         name_or_path: Name of an agent of the zoo; a path with or without ``.safetensors`` or
-            ``.json``; a zip of Stable-Baselines3; or ``"hub:owner/repo"`` on the Hugging Face Hub,
-            with ``@revision`` and ``:filename`` after it where they are needed. The zoo has
-            precedence: write ``./cartpole`` for a file of that name.
+            ``.json``; a zip of Stable-Baselines3; a folder with one agent in it; or
+            ``"hub:owner/repo"`` on the Hugging Face Hub, with ``@revision`` and ``:filename`` after
+            it where they are needed. The zoo has precedence: write ``./cartpole`` for a file of
+            that name.
         classes: Classes of the user that the policy needs, by ``"module:QualName"`` or by name.
         task: For zips: what the agent was trained on, where neither the files beside it nor its
             name say so.
@@ -53,6 +56,7 @@ def load(
             f"load({name_or_path!r:.60}): expected a name or a path; "
             "for a live model use Agent.from_model(model, card=...)"
         )
+    classes = named.check_given(classes)
     given = str(name_or_path)
     chosen = {"task": task, "normalization": normalization, "hyperparameters": hyperparameters}
     options = {name: value for name, value in chosen.items() if value is not None}
@@ -61,6 +65,8 @@ def load(
         return hub.load(given, classes=classes, lock=lock, **options)
     if lock is not None:
         raise BadArgument(f"lock={str(lock)!r}: only for agents of the Hub, such as hub:owner/repo")
+    inside = _inside(given)
+    given = given if inside is None else str(inside)
     path = _zip_path(given)
     if path is not None:
         return sb3.read(path, classes=classes, **options).agent
@@ -69,19 +75,21 @@ def load(
             f"{given!r} is no zip of Stable-Baselines3, and has its own {' and '.join(options)}: "
             "leave them out, or change the agent afterwards"
         )
-    return _own(name_or_path, classes)
+    return _own(name_or_path if inside is None else inside, classes)
 
 
 def is_file(given: str) -> bool:
     """Tell whether a name means an agent outside of the zoo: files that are there, or the Hub."""
     if given.startswith(hub.PREFIX) or given.endswith(ZIP) or _zip_path(given) is not None:
         return True
+    if _is_agent_folder(given):
+        return True
     return bool(Path(given).name) and any(map(os.path.exists, bundle.pair(given)))
 
 
 def label_of(given: str) -> str:
     """Return a short name for an agent that was given by name, path, or reference to the Hub."""
-    name = bundle.stem(given).name.removesuffix(ZIP)
+    name = (bundle.stem(given).name or Path(given).resolve().name).removesuffix(ZIP)
     return re.sub(r"[@:].*", "", name) or name if given.startswith(hub.PREFIX) else name
 
 
@@ -95,6 +103,68 @@ def _own(name_or_path: str | Path, classes: Mapping[str, type] | None) -> Agent:
         if not _is_path(name_or_path):
             raise UnknownName(suggest(given, names, kind="agent") + "; or give a path to a file")
     return Agent.read(name_or_path, classes=classes)
+
+
+def _inside(given: str) -> Path | None:
+    """Return the one agent in a folder, our own format first, or None where no folder is meant.
+
+    Raises:
+        BadCheckpoint: There is none in it, or several.
+    """
+    if not _is_agent_folder(given):
+        return None
+    folder = Path(given).expanduser()
+    found, files = _agents_in(folder), _files_in(folder)
+    if len(found) == 1:
+        return folder / found[0]
+    if found:
+        raise BadCheckpoint(
+            f"{given} holds several agents: give one, such as {folder / found[0]}; there are "
+            f"{_listed(found)}"
+        )
+    raise BadCheckpoint(
+        f"{given} is a folder without an agent: expected NAME.safetensors and NAME.json, or a zip "
+        f"of Stable-Baselines3, and it holds {_listed(files) or 'no files'}"
+    )
+
+
+def _is_agent_folder(given: str) -> bool:
+    """Tell whether a folder is meant: it looks like a path, or has agents in it."""
+    path = Path(given).expanduser()
+    if not path.is_dir():
+        return False
+    if not path.name:
+        return True
+    with zoo.folder() as folder:
+        if given in zoo.names(folder):
+            return False
+    if any(map(os.path.isfile, (*bundle.pair(path), path.with_name(path.name + ZIP)))):
+        return False
+    return len(path.parts) > 1 or given.endswith(os.sep) or bool(_agents_in(path))
+
+
+def _agents_in(folder: Path) -> list[str]:
+    """Names of the agents in a folder: of our own format, or else of zips."""
+    names = _files_in(folder)
+    tensors, present = [n for n in names if n.endswith(bundle.SUFFIXES[0])], set(names)
+    own = [name for name in tensors if _text(name) in present]
+    return own or [name for name in names if name.endswith(ZIP)]
+
+
+def _text(tensors: str) -> str:
+    return tensors.removesuffix(bundle.SUFFIXES[0]) + bundle.SUFFIXES[1]
+
+
+def _files_in(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir() if path.is_file())
+    except OSError as error:
+        raise BadCheckpoint(f"{folder}: cannot be read: {error.strerror}") from error
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(f"{name!r:.80}" for name in names[:_LISTED]) + more
 
 
 def _zip_path(given: str) -> Path | None:

@@ -17,8 +17,9 @@ _DTYPES = frozenset(
     ["bool", "float16", "float32", "float64"]
     + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 )
-# A file may not make its reader allocate without bound: 64 Mi elements, far above any observation.
-_MAX_ELEMENTS = 2**26
+# A few bytes may not make their reader allocate without bound: 1 Mi elements in one space and all
+# that it is made of. Four stacked color frames of Atari have 0.4 Mi.
+_MAX_ELEMENTS = 2**20
 _MAX_DEPTH = 16
 
 
@@ -29,8 +30,12 @@ def encode(space: gym.Space) -> dict[str, Any]:
         space: A Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of these.
 
     Raises:
-        BadArgument: Another kind of space, or of element.
+        BadArgument: Another kind of space, or of element, or more than 2**20 elements.
     """
+    if _elements(space) > _MAX_ELEMENTS:
+        raise BadArgument(
+            f"a space of {_elements(space):,} elements cannot be stored: at most {_MAX_ELEMENTS:,}"
+        )
     for kind, (write, _) in _CODECS.items():
         if isinstance(space, getattr(spaces, kind)):
             return {"type": kind, **write(space)}
@@ -48,6 +53,8 @@ def decode(data: Any, *, depth: int = 0) -> gym.Space:
     """
     if not isinstance(data, dict) or depth > _MAX_DEPTH:
         raise BadCheckpoint(f"expected a space, got {data!r:.60}")
+    if depth == 0 and _described(data, 0) > _MAX_ELEMENTS:
+        raise BadCheckpoint(f"a space of more than {_MAX_ELEMENTS:,} elements is too large")
     kind = take(data, "type", str)
     if kind not in _CODECS:
         raise BadCheckpoint(f"no space is named {kind!r:.60}: expected {', '.join(_CODECS)}")
@@ -66,8 +73,8 @@ def _write_box(space: spaces.Box) -> dict[str, Any]:
     return {
         "dtype": _dtype_name(space.dtype),
         "shape": list(space.shape),
-        "low": _pack(_bounds(space.low, space.bounded_below, "-inf")),
-        "high": _pack(_bounds(space.high, space.bounded_above, "inf")),
+        "low": _bounds(space.low, space.bounded_below, "-inf"),
+        "high": _bounds(space.high, space.bounded_above, "inf"),
     }
 
 
@@ -76,34 +83,32 @@ def _read_box(data: dict[str, Any], _: int) -> spaces.Box:
     info: Any = np.iinfo(dtype) if dtype.kind in "iu" else None
     sides, bounded = {}, {}
     for key, infinity in (("low", "-inf"), ("high", "inf")):
-        values = _unpack(data, key, shape)
-        bounded[key] = np.array([value != infinity for value in values], dtype=bool).reshape(shape)
         # Integers have no infinity: Gymnasium keeps the limit of the type, and a mark beside it.
         limit = float(infinity) if info is None else info.min if key == "low" else info.max
-        values = [limit if value == infinity else value for value in values]
-        sides[key] = np.array(values, dtype=dtype).reshape(shape)
+        given = take(data, key, bool, int, float, str, list)
+        values = given if isinstance(given, list) else [given]
+        marks = np.array([value != infinity for value in values], dtype=bool)
+        side = np.array([limit if value == infinity else value for value in values], dtype=dtype)
+        uniform = not isinstance(given, list)
+        sides[key] = np.full(shape, side[0]) if uniform else side.reshape(shape)
+        bounded[key] = np.full(shape, marks[0]) if uniform else marks.reshape(shape)
     box = spaces.Box(sides["low"], sides["high"], shape, dtype.type)
     box.bounded_below, box.bounded_above = bounded["low"], bounded["high"]
     return box
 
 
-def _bounds(values: np.ndarray, bounded: np.ndarray, infinity: str) -> list[Any]:
+def _bounds(values: np.ndarray, bounded: np.ndarray, infinity: str) -> Any:
+    """Write bounds, a uniform one as one value: an image has thousands of equal ones."""
     if not np.isfinite(values[bounded]).all():
         raise BadArgument("a Box whose low is inf or whose high is -inf cannot be stored")
-    pairs = zip(values.ravel().tolist(), bounded.ravel().tolist(), strict=True)
+    if values.size and not bounded.any():
+        return infinity
+    # By their bits, because 0.0 == -0.0.
+    flat = np.ascontiguousarray(values).ravel()
+    if bounded.all() and flat.size and flat.tobytes() == flat[:1].tobytes() * flat.size:
+        return flat[0].item()
+    pairs = zip(flat.tolist(), bounded.ravel().tolist(), strict=True)
     return [value if known else infinity for value, known in pairs]
-
-
-def _pack(values: list[Any]) -> Any:
-    """Write a uniform bound as one value: an image has thousands of equal ones."""
-    # By text, because 0.0 == -0.0 and 1 == True.
-    uniform = values and all(repr(value) == repr(values[0]) for value in values)
-    return values[0] if uniform else values
-
-
-def _unpack(data: dict[str, Any], key: str, shape: tuple[int, ...]) -> list[Any]:
-    value = take(data, key, bool, int, float, str, list)
-    return value if isinstance(value, list) else [value] * math.prod(shape)
 
 
 def _write_discrete(space: spaces.Discrete) -> dict[str, Any]:
@@ -180,9 +185,29 @@ def _shape(data: dict[str, Any]) -> tuple[int, ...]:
     shape = take(data, "shape", list)
     if not all(type(size) is int and size >= 0 for size in shape):
         raise BadCheckpoint(f"{shape!r:.60} is not a shape")
-    if math.prod(shape) > _MAX_ELEMENTS:
-        raise BadCheckpoint(f"a space of shape {shape!r:.60} is too large")
     return tuple(shape)
+
+
+def _elements(space: gym.Space) -> int:
+    """Count the elements of a space and of all that it is made of."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        parts = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
+        return sum(map(_elements, parts))
+    return math.prod(space.shape or ())
+
+
+def _described(data: Any, depth: int) -> int:
+    """Count the elements that a description asks for, before any is made."""
+    if not isinstance(data, dict) or depth > _MAX_DEPTH:
+        return 0  # refused where it is read
+    parts = data.get("spaces", [])
+    parts = parts if isinstance(parts, list) else []
+    inner = [part[-1] if isinstance(part, list) and part else part for part in parts]
+    shape = data.get("shape", data.get("n", []))
+    sizes = shape if isinstance(shape, list) else []
+    # Without zeros: NumPy cannot make even an empty array of more than it could address.
+    own = math.prod(abs(n) or 1 for n in sizes if type(n) is int) if len(sizes) <= 64 else 2**64
+    return own + sum(_described(part, depth + 1) for part in inner)
 
 
 _Codec = tuple[Callable[[Any], dict[str, Any]], Callable[[dict[str, Any], int], gym.Space]]

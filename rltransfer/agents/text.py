@@ -11,28 +11,32 @@ import numpy as np
 from gymnasium import spaces
 
 from rltransfer.agents.normalization import Normalization
+from rltransfer.agents.origin import imported, made_from
 
 if TYPE_CHECKING:
     from rltransfer.agents.agent import Agent
 
 TITLES = {"ppo": "PPO", "maskable_ppo": "MaskablePPO", "recurrent_ppo": "RecurrentPPO"}
 _WIDTH = 100
-_WRAPPED = ("hyperparameters", "versions")
+#: Hyperparameters of an imported agent: some are substitutes for what its files do not tell.
+FINE_TUNING = "defaults for fine-tuning"
+_WRAPPED = ("hyperparameters", FINE_TUNING, "versions")
 
 
 def describe(agent: Agent) -> str:
     """Return one fact a line, facts that are not known left out; further lines are indented."""
-    card = agent.card
+    card, origin = agent.card, imported(agent.card)
+    old = f" (trained on {origin.task})" if origin and origin.task else ""
     facts = {
-        "task": card.task,
+        "task": card.task + old,
         "score": str(card.score) if card.score else "not measured",
         "trained for": trained_for(agent),
-        "made from": card.source or "nothing (trained from scratch)",
+        "made from": made_from(card),
         "observations": space(agent.observation_space),
         "actions": space(agent.action_space),
         "normalizes": normalizes(agent.normalization),
         "optimizer": "state kept" if agent.optimizer is not None else "state not kept",
-        "hyperparameters": ", ".join(
+        FINE_TUNING if origin else "hyperparameters": ", ".join(
             f"{name}={hyperparameter(value)}"
             for name, value in agent.hyperparameters.items()
             if value is not None
@@ -54,9 +58,16 @@ def title(agent: Agent) -> str:
 
 
 def trained_for(agent: Agent) -> str:
-    """Steps and seed of the training."""
+    """Steps and seed of the training, and the algorithm where that is another than its class."""
     seed = "" if agent.card.seed is None else f", seed {agent.card.seed}"
-    return f"{agent.card.steps:,} steps{seed}"
+    by = trainer(agent)
+    return f"{agent.card.steps:,} steps{seed}{'' if by == title(agent) else f', by {by}'}"
+
+
+def trainer(agent: Agent) -> str:
+    """Name of the algorithm that trained it: A2C and TRPO train policies of PPO."""
+    origin = imported(agent.card)
+    return origin.trained_by if origin and origin.trained_by else title(agent)
 
 
 def normalizes(spec: Normalization | None) -> str:

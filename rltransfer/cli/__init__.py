@@ -33,7 +33,9 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except TransferError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        # Names that come from files may hold what a terminal acts upon.
+        words = " ".join(str(error).split())
+        print("error: " + "".join(c if c.isprintable() else "?" for c in words), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; finished runs are kept", file=sys.stderr)

@@ -20,7 +20,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from rltransfer.agents.files import atomic_write
-from rltransfer.agents.sb3.export import write_vecnormalize
+from rltransfer.agents.sb3 import export
 from rltransfer.errors import BadArgument
 from rltransfer.training.critic import CriticRefit
 from rltransfer.training.schedule import GroupScheduler
@@ -88,13 +88,13 @@ class TransferMixin(OnPolicyAlgorithm):
         content = io.BytesIO()
         super().save(content, *args, **kwargs)
         normalization = normalization_of(self)
-        # Statistics first: a zip that is there is complete.
-        if normalization is not None:
-            write_vecnormalize(
-                target.with_suffix(".vecnormalize.pkl"),
-                normalization,
-                self.observation_space,
-                self.action_space,
+        # Statistics first: a zip that is there is complete, and has no others beside it.
+        statistics = target.with_suffix(".vecnormalize.pkl")
+        if normalization is None:
+            export.remove(statistics)
+        else:
+            export.write_vecnormalize(
+                statistics, normalization, self.observation_space, self.action_space
             )
         atomic_write(target, content.getvalue())
 

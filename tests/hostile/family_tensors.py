@@ -182,7 +182,7 @@ def tensors(bases: Bases, rng: random.Random, index: int) -> Sample:
     kind = list(_CHANGES)[index % len(_CHANGES)]
     tree = archives.tree(base.members["policy.pth"])
     # One with two sides, and no other name.
-    name = rng.choice([n for n, t in tree.items() if len(t.size) == 2])
+    name = rng.choice([n for n, t in tree.items() if len(t.size) == 2 and min(t.size) > 1])
     tree[name] = _CHANGES[kind](tree[name])
     return Sample(
         base.files({"policy.pth": archives.write(tree)}),

@@ -196,7 +196,9 @@ def _use(agent: Any) -> None:
     if digest not in _built:
         again = document.read(bundle.unpack(content), bundle.unseal(text))
         assert Agent(**again).sha256 == digest
-        agent.build()
+        with warnings.catch_warnings():  # of torch and SB3, about arguments that they take
+            warnings.simplefilter("ignore")
+            agent.build()
         _built.add(digest)
 
 

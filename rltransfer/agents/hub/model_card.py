@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from rltransfer.agents import text
 from rltransfer.agents.card import Score
 from rltransfer.agents.hub.markdown import block, code, scalar, table
 from rltransfer.agents.hub.usage import with_rltransfer, with_sb3
+from rltransfer.agents.origin import Origin, imported, made_from, public_command
 
 if TYPE_CHECKING:
     from rltransfer.agents.agent import Agent
@@ -75,13 +78,16 @@ def _model_index(name: str, task: str, score: Score) -> str:
     metrics:
     - type: mean_reward
       name: mean_reward
-      value: {scalar(_interval(score))}
+      value: {_number(score.mean)}
       verified: false"""
 
 
 def _what_it_is(agent: Agent) -> str:
-    card, name = agent.card, text.title(agent)
-    where = f" on {code(card.task)}" if text.line(card.task) else ""
+    card, name, origin = agent.card, text.trainer(agent), imported(agent.card)
+    old = origin.task if origin else ""
+    where = f" on {code(old or card.task)}" if text.line(old or card.task) else ""
+    today = f" ({code(card.task)} today)" if old and text.line(card.task) else ""
+    as_what = "as it is" if name == text.title(agent) else f"as {text.title(agent)}"
     facts = [
         ("Policy", code(agent.policy)),
         ("Observations", code(text.space(agent.observation_space))),
@@ -92,9 +98,9 @@ def _what_it_is(agent: Agent) -> str:
     ]
     return (
         f"# {name}{where}\n\n"
-        f"{code(card.name)} is a {name} agent{where}, made for taking further: "
-        "rltransfer fine-tunes it on related tasks and measures the gain, and "
-        "[Stable-Baselines3](https://stable-baselines3.readthedocs.io) loads it as it is.\n\n"
+        f"{code(card.name)} is {_article(name)} {name} agent{where}{today}, made for taking "
+        "further: rltransfer fine-tunes it on related tasks and measures the gain, and "
+        f"[Stable-Baselines3](https://stable-baselines3.readthedocs.io) loads it {as_what}.\n\n"
         + "\n".join(f"- {what}: {fact}" for what, fact in facts)
     )
 
@@ -116,23 +122,57 @@ def _interval(score: Score) -> str:
     return f"{score.mean:.4g} [{score.ci_low:.4g}, {score.ci_high:.4g}]"
 
 
+def _number(value: float) -> str:
+    """A number as every reader of YAML understands it: without an exponent."""
+    return np.format_float_positional(float(f"{value:.6g}"), trim="0")
+
+
+def _article(name: str) -> str:
+    return "an" if name == "A2C" else "a"
+
+
 def _training(agent: Agent) -> str:
-    card = agent.card
-    parts = []
-    if card.command.strip():
+    card, origin = agent.card, imported(agent.card)
+    parts = [_imported(agent, origin)] if origin else []
+    if card.command.strip() and not origin:
         parts.append(f"By this command, as its card tells:\n\n{block(card.command)}")
     settings = {**agent.hyperparameters, "policy_kwargs": json.dumps(dict(agent.policy_kwargs))}
-    rows = [(code(name), code(text.hyperparameter(part))) for name, part in settings.items()]
-    parts.append(table(("hyperparameter", "value"), rows))
+    functions = origin.functions if origin else ()
+    rows = [
+        (
+            code(name),
+            code(text.hyperparameter(part))
+            + (" in place of a function" if name in functions else ""),
+        )
+        for name, part in settings.items()
+    ]
+    parts.append(table((text.FINE_TUNING if origin else "hyperparameter", "value"), rows))
     if card.versions:
         versions = [(code(name), code(version)) for name, version in card.versions.items()]
         parts.append(table(("package", "version"), versions))
     return "\n\n".join(parts)
 
 
+def _imported(agent: Agent, origin: Origin) -> str:
+    """Tell an import from a training, and its settings from those that trained the agent."""
+    version = f" {code(origin.version)}" if origin.version else ""
+    by = f"By {origin.trained_by}" if origin.trained_by else "By an algorithm"
+    parts = [f"{by} of Stable-Baselines3{version}; by which command is not known."]
+    command = public_command(agent.card)
+    if command:
+        parts.append(f"Imported into rltransfer by this one:\n\n{block(command)}")
+    if text.trainer(agent) != text.title(agent):
+        caution = "They did not train it: only what means the same to both algorithms is kept."
+    else:
+        caution = "What its zip does not tell is a default, and need not be what trained it."
+    kind = text.title(agent)
+    parts.append(f"Fine-tuning by {kind} starts from the settings below. {caution}")
+    return "\n\n".join(parts)
+
+
 def _provenance(agent: Agent, upload: Upload) -> str:
     card = agent.card
-    facts = [("Made from", code(card.source) if card.source else "nothing: trained from scratch")]
+    facts = [("Made from", code(card.source) if card.source else made_from(card))]
     facts += [("Created", code(card.created))] if card.created else []
     facts += [("Sha256 of the agent", code(agent.sha256))]
     parts = ["\n".join(f"- {what}: {fact}" for what, fact in facts)]

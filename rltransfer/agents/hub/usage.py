@@ -19,6 +19,14 @@ _MODULES = {
 }
 
 
+# No index of packages is named: a package that is called so there need not be this one.
+_INSTALL = (
+    "Install rltransfer from its source tree, with the extra for agents of the Hub: "
+    "`pip install '.[hub]'`. A task of Box2D, MuJoCo or MiniGrid needs `box2d`, `mujoco` or "
+    "`minigrid` too, as in `'.[hub,mujoco]'`."
+)
+
+
 def with_rltransfer(agent: Agent, name: str, repository: str) -> str:
     """How to load, score and fine-tune it with rltransfer.
 
@@ -38,7 +46,8 @@ def with_rltransfer(agent: Agent, name: str, repository: str) -> str:
             f"model = rlt.adapt(agent, {task!r})  # or a related task",
             "model.learn(20_000)",
         ]
-    return f"{block(chr(10).join(lines), 'python')}\n\n{_remarks(name, repository, own)}"
+    program = block(chr(10).join(lines), "python")
+    return f"{_INSTALL}\n\n{program}\n\n{_remarks(name, repository, own)}"
 
 
 def with_sb3(agent: Agent, name: str) -> str:
@@ -50,11 +59,11 @@ def with_sb3(agent: Agent, name: str) -> str:
     """
     package, evaluation = _MODULES[agent.algorithm]
     kind, task = text.title(agent), agent.card.task
+    normalized = agent.normalization is not None
     lines = [f"from {package} import {kind}"]
     if not task:
-        lines += ["", f"model = {kind}.load({f'{name}.zip'!r})", "print(model.policy)"]
+        lines += _without_task(name, kind, normalized)
     else:
-        normalized = agent.normalization is not None
         lines += [
             "from stable_baselines3.common.env_util import make_vec_env",
             f"from {evaluation} import evaluate_policy",
@@ -63,14 +72,33 @@ def with_sb3(agent: Agent, name: str) -> str:
             "",
             f"env = make_vec_env({task!r})",
             *(_normalizing(name) if normalized else []),
-            f"model = {kind}.load({f'{name}.zip'!r}, env=env)",
-            "print(evaluate_policy(model, model.get_env(), n_eval_episodes=20))",
+            # Not with env=env: SB3 refuses an environment whose bounds have changed since, such as
+            # to infinity from the largest number, though the policy does not depend on them.
+            f"model = {kind}.load({f'{name}.zip'!r})",
+            "print(evaluate_policy(model, env, n_eval_episodes=20))",
         ]
     return (
         f"{block(chr(10).join(lines), 'python')}\n\n"
         "Unlike `rlt.load`, these calls unpickle, which runs whatever a file holds: compare the "
         "sha256 of the files with those below first."
     )
+
+
+def _without_task(name: str, kind: str, normalized: bool) -> list[str]:
+    """Load the agent without an environment; nobody knows which one."""
+    lines = [
+        *(["import pickle"] if normalized else []),
+        "",
+        f"model = {kind}.load({f'{name}.zip'!r})",
+        "observation = model.observation_space.sample()  # or one of your environment",
+    ]
+    if normalized:
+        lines += [
+            f"with open({f'{name}.vecnormalize.pkl'!r}, 'rb') as file:",
+            "    statistics = pickle.load(file)",
+            "observation = statistics.normalize_obs(observation)  # as in its training",
+        ]
+    return [*lines, "print(model.predict(observation, deterministic=True))"]
 
 
 def _normalizing(name: str) -> list[str]:

@@ -12,12 +12,11 @@ from rltransfer.agents.inert.records import Mapping as Pairs
 from rltransfer.agents.inert.records import called, pairs_of
 from rltransfer.agents.sb3 import argument_rules, twins
 from rltransfer.agents.sb3.container import Container
-from rltransfer.agents.sb3.names import class_name
+from rltransfer.agents.sb3.names import SKELETONS, class_name
 from rltransfer.errors import BadCheckpoint
 
 _MAX_DEPTH = 12
 _LONGEST_NAME = 512
-_SKELETONS = {f"cloudpickle.{m}._make_skeleton_class" for m in ("cloudpickle", "cloudpickle_fast")}
 
 
 def read(container: Container, *, own_policy: bool, recurrent: bool) -> tuple[dict[str, Any], str]:
@@ -84,7 +83,7 @@ def class_path(record: Record) -> Global | None:
     """Return the class that a record names, be it by reference or by value, or None."""
     if isinstance(record, Global):
         return record
-    if not isinstance(record, Call) or called(record) not in _SKELETONS or len(record.args) < 4:
+    if not isinstance(record, Call) or called(record) not in SKELETONS or len(record.args) < 4:
         return None
     # _make_skeleton_class(metaclass, name, bases, {"__module__": ...}, ...)
     name, attributes = record.args[1], dict(_text_pairs(record.args[3]))
@@ -100,7 +99,7 @@ def _is_name(text: Record) -> TypeGuard[str]:
 
 def bases(record: Record) -> list[str]:
     """Return the paths of the classes that a class by value derives from."""
-    if not isinstance(record, Call) or called(record) not in _SKELETONS or len(record.args) < 3:
+    if not isinstance(record, Call) or called(record) not in SKELETONS or len(record.args) < 3:
         return []
     parents = record.args[2] if isinstance(record.args[2], tuple) else ()
     return [base.path for base in parents if isinstance(base, Global)]
@@ -160,8 +159,10 @@ def _encode(record: Record, container: Container, where: str, depth: int) -> Any
 def _encode_pairs(pairs: Any, container: Container, where: str, depth: int) -> Any:
     found: dict[Any, Any] = {}
     for key, part in pairs:
-        if type(key) not in (str, int) or key in found:
-            raise BadCheckpoint(f"{where} has a key twice, or one that is no text or whole number")
+        # A file can choose larger numbers such that all have one hash.
+        small = type(key) is int and abs(key) < 2**31
+        if not (small or type(key) is str) or key in found:
+            raise BadCheckpoint(f"{where} has a key twice, or one that is no text or small number")
         found[key] = _encode(part, container, f"{where}[{key!r:.30}]", depth + 1)
     if all(isinstance(key, str) and not key.startswith("$") for key in found):
         return found

@@ -57,7 +57,7 @@ class Container:
         content = files.read(path, MAX_BYTES)
         self.path, self.budget = path, Budget()
         self.sha256 = hashlib.sha256(content).hexdigest()
-        self._members = read_archive(content, self.budget)
+        self._members = _archive(content, self.budget)
         self._names: dict[str, list[Global]] = {}
         if DATA not in self._members:
             held = ", ".join(sorted(self._members)[:5]) or "nothing"
@@ -163,3 +163,12 @@ class Container:
             return base64.b64decode(text, validate=True)
         except (TypeError, ValueError, binascii.Error) as error:
             raise BadCheckpoint(f"{key}: a pickle is not in base64") from error
+
+
+def _archive(content: bytes, budget: Budget) -> dict[str, bytes]:
+    try:
+        return read_archive(content, budget)
+    except BadCheckpoint as error:
+        raise BadCheckpoint(
+            f"{error}; if it was copied or downloaded, do so again: it may not be whole"
+        ) from error

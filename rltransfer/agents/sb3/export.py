@@ -16,6 +16,7 @@ from stable_baselines3.common.preprocessing import is_image_space, is_image_spac
 from rltransfer.agents import vec_statistics
 from rltransfer.agents.files import atomic_write
 from rltransfer.agents.normalization import Normalization
+from rltransfer.errors import NotWritable
 
 if TYPE_CHECKING:
     from rltransfer.agents.agent import Agent
@@ -27,16 +28,31 @@ def export(agent: Agent, path: str | Path, *, classes: Mapping[str, type] | None
     path = path if path.suffix == ".zip" else path.with_name(path.name + ".zip")
     content = io.BytesIO()
     agent.build(classes=classes).save(content)
-    # Statistics first: a zip that is there is complete.
-    if agent.normalization is not None:
+    # Statistics first: a zip that is there is complete, and has no others beside it.
+    statistics = path.with_suffix(".vecnormalize.pkl")
+    if agent.normalization is None:
+        remove(statistics)
+    else:
         write_vecnormalize(
-            path.with_suffix(".vecnormalize.pkl"),
-            agent.normalization,
-            agent.observation_space,
-            agent.action_space,
+            statistics, agent.normalization, agent.observation_space, agent.action_space
         )
     atomic_write(path, content.getvalue())
     return path
+
+
+def remove(statistics: Path) -> None:
+    """Remove the statistics of an agent whose zip is about to be replaced by one without any.
+
+    Raises:
+        NotWritable: They cannot be removed.
+    """
+    try:
+        statistics.unlink(missing_ok=True)
+    except OSError as error:
+        raise NotWritable(
+            f"{statistics}: statistics of another agent, which cannot be removed: "
+            f"{error.strerror}; choose another name"
+        ) from error
 
 
 def write_vecnormalize(

@@ -11,20 +11,24 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from rltransfer.agents import classes as named
 from rltransfer.agents.agent import Agent
 from rltransfer.agents.sb3 import (
     arguments,
+    kept_moments,
     moments,
     provenance,
     settings,
     shapes,
     spaces,
     surroundings,
+    task_spaces,
     tasks,
     weights,
 )
 from rltransfer.agents.sb3.container import Container
 from rltransfer.agents.sb3.kinds import Kind, kind_of
+from rltransfer.agents.sb3.own_classes import OwnClasses
 from rltransfer.agents.sb3.report import Ledger, Report
 from rltransfer.errors import BadArgument, BadCheckpoint
 
@@ -70,8 +74,9 @@ def read(
 
     Args:
         path: The zip.
-        task: Gymnasium id of the task that it was trained on; by default what ``args.yml`` of the
-            RL Zoo beside it, or the name of the file or its folder, says.
+        task: Gymnasium id of the task that it was trained on, or ``module:id`` for one that this
+            module registers; by default what ``args.yml`` of the RL Zoo beside it, or the name of
+            the file or its folder, says.
         classes: Classes of yours that the policy needs, by ``"module:QualName"`` or by name. The
             report names them; without them the agent has its weights, and cannot be built.
         normalization: Path of the pickle that ``VecNormalize.save`` wrote. By default it is looked
@@ -88,11 +93,13 @@ def read(
         BadArgument: An argument is out of range.
         BadCheckpoint: The file is corrupt, contradicts itself, or of another algorithm; or
             statistics of a normalized agent are missing.
-        UnknownName: ``hyperparameters`` has a name that no hyperparameter has.
+        UnknownName: ``hyperparameters`` has a name that no hyperparameter has, or Gymnasium knows
+            no such ``task``.
     """
     path = _with_suffix(Path(path).expanduser())
-    given = Given(task, classes or {}, normalization, hyperparameters or {})
+    given = Given(task, named.check_given(classes), normalization, hyperparameters or {})
     try:
+        surroundings.check_there(path)
         found = _read(path, given)
         if strict:
             _refuse_unknown(found.report)
@@ -131,10 +138,17 @@ def _agent(container: Container, ledger: Ledger, given: Given) -> tuple[Agent, K
     fields = _learned(container, ledger, given, kind, raw)
     around = surroundings.look(container.path, ledger)
     normalization = surroundings.normalization(
-        around, given.normalization, provenance.trained_normalized(container), ledger
+        around,
+        given.normalization,
+        provenance.trained_normalized(container),
+        fields["observation_space"],
+        ledger,
     )
     task = tasks.task_of(container.path, around.args, given.task, ledger)
-    provenance.look_around(container, ledger)
+    if given.task is not None:
+        task_spaces.compare(task, fields["observation_space"], fields["action_space"], ledger)
+    own = arguments.own_classes(fields["policy_kwargs"]) | ({kind.policy} if kind.own else set())
+    provenance.look_around(container, ledger, OwnClasses(frozenset(own), given.classes))
     try:
         agent = Agent(
             **fields,
@@ -158,9 +172,9 @@ def _learned(
         _space(container, ledger, name) for name in ("observation_space", "action_space")
     )
     arrays, today = weights.today(raw, policy_kwargs, ledger)
-    ledger.add("weights", _counted(arrays), "tensors")
+    ledger.add("weights", weights.counted(arrays), "tensors")
     optimizer = moments.read(container)
-    kept = _moments(optimizer, raw, policy_kwargs, kind, ledger)
+    kept = kept_moments.keep(optimizer, raw, policy_kwargs, kind, ledger)
     hyperparameters = settings.read(
         container,
         ledger,
@@ -189,7 +203,8 @@ def _arguments(container: Container, kind: Kind, ledger: Ledger) -> dict[str, An
     ledger.add("policy_kwargs", arguments.shown(_for_ppo(found, kind)), how)
     for name in sorted(arguments.own_classes(found) | ({kind.policy} if kind.own else set())):
         ledger.note(
-            f"the policy uses the class {name}: to build it, give classes={{{name!r}: TheClass}}"
+            f"the policy uses the class {name}: to build it, load it in Python with "
+            f"classes={{{name!r}: TheClass}}"
         )
     if kind.foreign:
         ledger.note(
@@ -207,48 +222,10 @@ def _space(container: Container, ledger: Ledger, name: str) -> gym.Space:
     return space
 
 
-def _moments(
-    optimizer: Mapping[str, Any] | None,
-    raw: weights.Arrays,
-    policy_kwargs: Mapping[str, Any],
-    kind: Kind,
-    ledger: Ledger,
-) -> weights.Arrays | None:
-    """Keep the state of the optimizer where it fits, and say so where it does not."""
-    share = policy_kwargs.get("share_features_extractor", True) is not False
-    if not kind.own:
-        weights.check_aliases(raw, shared_extractor=share)
-    if optimizer is None:
-        ledger.add("optimizer", "none", "default")
-        return None
-    try:
-        if kind.foreign:
-            raise moments.Unfit(f"it is of {kind.trained_by}")
-        if weights.shares_layers(raw):
-            raise moments.Unfit("actor and critic no longer share layers")
-        others = weights.aliases(raw, shared_extractor=share)
-        names = [name for name in raw if name not in others]
-        kept = moments.by_parameter(
-            optimizer,
-            {name: raw[name] for name in names},
-            of_torch=arguments.optimizer(policy_kwargs).startswith("torch."),
-        )
-    except moments.Unfit as why:
-        ledger.add("optimizer", "dropped", "tensors")
-        ledger.note(f"the state of the optimizer was dropped, as {why}")
-        return None
-    ledger.add("optimizer", _counted(kept), "tensors")
-    return kept
-
-
 def _for_ppo(policy_kwargs: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
     """Leave out the optimizer of another algorithm: its learning rate is not carried either."""
     dropped = _OPTIMIZER_ARGUMENTS if kind.foreign else ()
     return {name: value for name, value in policy_kwargs.items() if name not in dropped}
-
-
-def _counted(arrays: weights.Arrays) -> str:
-    return f"{len(arrays)} tensors, {sum(array.size for array in arrays.values()):,} numbers"
 
 
 def _torch(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:

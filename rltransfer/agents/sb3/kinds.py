@@ -64,7 +64,10 @@ def kind_of(container: Container, weights: Iterable[str], classes: Mapping[str, 
         raise BadCheckpoint("policy_class is no class")
     other = other_algorithm(path.path)
     if other is not None:
-        raise BadCheckpoint(f"an agent of {other}; what can be read is {READ}")
+        raise BadCheckpoint(
+            f"an agent of {other}; what can be read is {READ}: train the source with one of these, "
+            "with `rltransfer pretrain` for instance"
+        )
     if path.path in POLICIES:
         algorithm, policy = POLICIES[path.path]
     else:

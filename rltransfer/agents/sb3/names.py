@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+
+from sb3_contrib.common.maskable import distributions as masked
+from stable_baselines3.common import distributions, torch_layers
+from stable_baselines3.common import policies as sb3_policies
 
 from rltransfer.agents import classes, policies
 from rltransfer.agents.inert import Global
@@ -62,6 +67,27 @@ _PATTERNS = re.compile(
     r"|numpy\.(bool_?|float(16|32|64)|u?int(8|16|32|64))"
     r"|sb3_contrib\.common\.(maskable|recurrent)\.buffers\.\w+RolloutBuffer"
 )
+#: The functions of cloudpickle that make a class by value.
+SKELETONS = {f"cloudpickle.{m}._make_skeleton_class" for m in ("cloudpickle", "cloudpickle_fast")}
+#: What classes of users are made of: bases, decorators, and types in their annotations.
+_OF_CLASSES = {
+    *SKELETONS,
+    *(f"cloudpickle.{m}._class_setstate" for m in ("cloudpickle", "cloudpickle_fast")),
+    *(f"builtins.{name}" for name in ("type", "property", "staticmethod", "classmethod")),
+    *(f"builtins.{name}" for name in ("str", "list", "dict", "tuple", "set")),
+    *(f"typing.{name}" for name in ("Any", "List", "Dict", "Tuple", "Type", "ClassVar")),
+    *("types.GenericAlias", "types.UnionType", "_operator.getitem", "_operator.or_"),
+    *("_functools.reduce", "collections.abc._CallableGenericAlias"),
+    *(f"collections.abc.{name}" for name in ("Callable", "Iterable", "Mapping", "Sequence")),
+    *("abc.ABCMeta", "torch.Tensor", "torch._tensor.Tensor"),
+    *(f"{gym}.spaces.space.Space" for gym in ("gym", "gymnasium")),
+    *(
+        f"{kind.__module__}.{kind.__qualname__}"
+        for module in (torch_layers, sb3_policies, distributions, masked)
+        for kind in vars(module).values()
+        if inspect.isclass(kind) and kind.__module__ == module.__name__
+    ),
+}
 _OTHERS = {
     **{"dqn": "DQN", "sac": "SAC", "td3": "TD3 or DDPG", "ddpg": "DDPG", "her": "HER"},
     **{"qrdqn": "QR-DQN", "tqc": "TQC", "ars": "ARS", "crossq": "CrossQ"},
@@ -79,6 +105,11 @@ def is_known(name: Global) -> bool:
         or path in SPACES
         or _PATTERNS.fullmatch(path) is not None
     )
+
+
+def is_of_class(name: Global) -> bool:
+    """Tell whether a name is one that a class by value is made of, and harmless there."""
+    return name.path in _OF_CLASSES
 
 
 def class_name(name: Global) -> str:

@@ -9,7 +9,7 @@ from rltransfer.agents.card import Card
 from rltransfer.agents.hyperparameters import NAMES
 from rltransfer.agents.inert import scalar
 from rltransfer.agents.sb3.container import Container
-from rltransfer.agents.sb3.names import is_known
+from rltransfer.agents.sb3.own_classes import OwnClasses
 from rltransfer.agents.sb3.report import Ledger, printable
 from rltransfer.errors import BadCheckpoint
 
@@ -65,14 +65,15 @@ def trained_normalized(container: Container) -> bool | None:
     return False if key in container.data and trained else None
 
 
-def look_around(container: Container, ledger: Ledger) -> None:
+def look_around(container: Container, ledger: Ledger, own: OwnClasses) -> None:
     """Report what was not read: foreign names, members and entries that no SB3 writes."""
+    for path in own.missing():
+        ledger.name(path)
     for key, found in container.names():
         if found is None:
             ledger.name(f"unreadable pickle in {printable(key)}")
-        for name in found or ():
-            if not is_known(name):
-                ledger.name(name.path)
+        for name in own.foreign(key, found or ()):
+            ledger.name(name.path)
     for what, unknown in (
         ("members", container.others),
         ("entries", [key for key in container.data if key not in _OF_TRAINING | _OF_AGENT]),

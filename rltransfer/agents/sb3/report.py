@@ -7,9 +7,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 _WIDTH = 100
-_LONGEST_VALUE = 60
+_LONGEST_VALUE = 600
+#: Width of the column of values, in which longer ones are wrapped.
+_COLUMN = 60
 #: Names that are listed; a file can hold thousands.
 _LISTED = 20
+
+#: Where values come from, and what that means.
+HOWS = {
+    "plain": "from the JSON text in the zip",
+    "inert pickle": "from a pickle in the zip, parsed as data; nothing in it was run",
+    "tensors": "from the tensor files in the zip",
+    "beside the zip": "from a file beside the zip",
+    "file name": "from the name of the zip",
+    "folder name": "from the name of the folder around the zip",
+    "default": "not in the file, or not taken from it: a default",
+    "given": "from you",
+    "not recoverable": "a function in the file, which was not run: a substitute",
+}
 
 
 @dataclass(frozen=True)
@@ -19,9 +34,7 @@ class Field:
     Attributes:
         name: What it is, such as ``"gamma"``.
         value: The value as short text.
-        how: How it was read, one of ``"plain"``, ``"text twin"``, ``"inert pickle"``,
-            ``"tensors"``, ``"beside the zip"``, ``"default"``, ``"given"`` and
-            ``"not recoverable"``.
+        how: How it was read, a key of :data:`HOWS`.
     """
 
     name: str
@@ -61,6 +74,7 @@ class Report:
     def __str__(self) -> str:
         head = f"{self.path}: {self.algorithm}, saved by Stable-Baselines3 {self.version}"
         lines = [head, f"sha256 {self.sha256}", "", *_table(self.fields)]
+        lines += ["", *_legend(self.fields)]
         if self.foreign:
             lines += ["", *_wrap(f"unknown names, not imported: {_listed(self.foreign)}")]
         if self.notes:
@@ -99,8 +113,20 @@ def printable(value: object, longest: int = _LONGEST_VALUE) -> str:
 
 def _table(fields: Iterable[Field]) -> list[str]:
     rows = [("field", "value", "read from"), *((f.name, f.value, f.how) for f in fields)]
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    return [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}" for a, b, c in rows]
+    wrapped = [(name, textwrap.wrap(value, _COLUMN) or [""], how) for name, value, how in rows]
+    first = max(len(name) for name, _, _ in wrapped)
+    second = max(len(line) for _, lines, _ in wrapped for line in lines)
+    return [
+        f"{'' if index else name:<{first}}  {line:<{second}}  {'' if index else how}".rstrip()
+        for name, lines, how in wrapped
+        for index, line in enumerate(lines)
+    ]
+
+
+def _legend(fields: Iterable[Field]) -> list[str]:
+    """Explain the words that the table uses."""
+    used = {part.how for part in fields}
+    return [f"{how}: {words}" for how, words in HOWS.items() if how in used]
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -11,7 +11,8 @@ from rltransfer.agents.inert import Call, Global, Record, instance, scalar, stat
 from rltransfer.agents.sb3.functions import Function, function
 from rltransfer.errors import BadCheckpoint
 
-_MAX_DEPTH = 4
+# Some versions wrapped the schedule once more with each load and save.
+_MAX_DEPTH = 64
 _UTILS = "stable_baselines3.common.utils"
 _CLASSES = {
     f"{_UTILS}.ConstantSchedule": ("val",),

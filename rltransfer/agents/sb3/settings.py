@@ -53,6 +53,7 @@ def read(
         UnknownName: An override names no hyperparameter.
     """
     defaults = _defaults(algorithm)
+    overrides = hyperparameters.plain(overrides)
     hyperparameters.check({**defaults, **overrides})
     carried = _CARRIED.get(trained_by, hyperparameters.NAMES)
     values: dict[str, Any] = {}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rltransfer.agents import checks
 from rltransfer.agents.normalization import Normalization
 from rltransfer.agents.sb3 import names, statistics, yamlfile
 from rltransfer.agents.sb3.report import Ledger, printable
@@ -18,6 +20,8 @@ _STATISTICS = ("vecnormalize.pkl", "vec_normalize.pkl")
 _FOLDER = re.compile(r"[A-Za-z0-9_-]{1,100}")
 #: What the RL Zoo may have put around the task, by the name in its config.yml.
 _WRAPPING = ("env_wrapper", "vec_env_wrapper", "frame_stack")
+
+_LOOKED_AT, _LISTED = 1000, 5
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,11 @@ def look(path: Path, ledger: Ledger) -> Surroundings:
 
 
 def normalization(
-    where: Surroundings, given: str | Path | bool | None, trained: bool | None, ledger: Ledger
+    where: Surroundings,
+    given: str | Path | bool | None,
+    trained: bool | None,
+    space: Any,
+    ledger: Ledger,
 ) -> Normalization | None:
     """Find and read the statistics that belong to an agent.
 
@@ -61,20 +69,26 @@ def normalization(
         where: The zip, and what lies beside it.
         given: Their path; False for an agent to be used without; None or True to look for them.
         trained: Whether the zip says that the agent was trained normalized; None if it does not.
+        space: What the policy observes.
         ledger: Told of what was read.
 
     Raises:
         BadArgument: ``given`` is none of these.
-        BadCheckpoint: They are missing, ambiguous, or malformed.
+        BadCheckpoint: They are missing, ambiguous, malformed, or of other observations.
     """
+    wanted = given is True or trained is True or _says_normalized(where.config)
     if given is False:
+        if wanted:
+            ledger.note(
+                "trained on normalized observations or rewards, and used without their statistics, "
+                "as you asked: it may play much worse"
+            )
         ledger.add("normalization", "none", "given")
         return None
     if isinstance(given, str | Path):
-        return _read(Path(given).expanduser(), "given", ledger)
+        return _read(Path(given).expanduser(), "given", space, ledger)
     if given not in (None, True):
         raise BadArgument(f"normalization={given!r:.60}: expected a path, True, False or None")
-    wanted = given is True or trained is True or _says_normalized(where.config)
     found = list(dict.fromkeys(_candidates(where)))
     # A zip that was saved where there was no environment, as ours are, says nothing of the training
     # either; statistics that bear its name are its own.
@@ -87,23 +101,54 @@ def normalization(
         found = []
     if len(found) > 1:
         listed = ", ".join(str(path) for path in found)
-        raise BadCheckpoint(f"several statistics may belong to it: {listed}; {_cure()}")
+        raise BadCheckpoint(f"several statistics may belong to it: {listed}; {_cure(where.path)}")
     if found:
-        return _read(found[0], "beside the zip", ledger)
+        return _read(found[0], "beside the zip", space, ledger)
     if wanted:
         raise BadCheckpoint(
             "it was trained on normalized observations or rewards, and no statistics lie beside it "
-            f"(vecnormalize.pkl, say): {_cure()}"
+            f"(vecnormalize.pkl, say){_nearby(where.path)}: {_cure(where.path)}"
         )
     ledger.add("normalization", "none", "plain" if trained is False else "default")
     return None
 
 
-def _cure() -> str:
-    return (
-        "give normalization=PATH or --normalization PATH; to go without, normalization=False or "
-        "--no-normalization"
+def check_there(path: Path) -> None:
+    """Say what lies where a file is missing.
+
+    Raises:
+        BadCheckpoint: There is no such file.
+    """
+    if path.exists():
+        return
+    zips = _listed(path.parent, ".zip")
+    there = f"in {path.parent} there is {', '.join(zips)}" if zips else "no zip is in that folder"
+    raise BadCheckpoint(
+        f"cannot be read: no such file; {there}; expected the path of what model.save wrote"
     )
+
+
+def _cure(path: Path) -> str:
+    return (
+        f"`rltransfer import {printable(path.name, 200)} --out NAME --normalization PATH` first, "
+        "or give normalization=PATH in Python; to go without, --no-normalization or "
+        "normalization=False"
+    )
+
+
+def _nearby(path: Path) -> str:
+    """List the pickles that lie beside a zip under other names."""
+    found = _listed(path.parent, ".pkl")
+    return f", but {', '.join(found)}, which may be them" if found else ""
+
+
+def _listed(folder: Path, suffix: str) -> list[str]:
+    """Names in a folder with that suffix, a few of them, however many there are."""
+    try:
+        names = [part.name for part in itertools.islice(folder.iterdir(), _LOOKED_AT)]
+    except OSError:
+        return []
+    return [printable(name, 80) for name in sorted(names) if name.endswith(suffix)][:_LISTED]
 
 
 def _says_normalized(config: Mapping[str, Any]) -> bool:
@@ -149,8 +194,11 @@ def _candidates(where: Surroundings) -> Iterator[Path]:
         yield from (folder / name for name in _STATISTICS if (folder / name).is_file())
 
 
-def _read(path: Path, how: str, ledger: Ledger) -> Normalization:
+def _read(path: Path, how: str, space: Any, ledger: Ledger) -> Normalization:
     found, named = statistics.read(path)
+    misfit = checks.misfit(found, space)
+    if misfit is not None:
+        raise BadCheckpoint(f"{path}: {misfit}: are the statistics of another task?")
     for name in named:
         if not names.is_known(name):
             ledger.name(name.path)

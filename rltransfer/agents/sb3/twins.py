@@ -14,12 +14,12 @@ import numpy as np
 
 from rltransfer.errors import BadCheckpoint
 
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|inf)|True|False")
-#: NumPy prints 8 digits by default, and a user may have asked for 2.
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|[iI]nf)|True|False")
+#: NumPy prints 8 digits by default, and a user may have asked for 2, or for none after the point.
 _TOLERANCE = 0.01
-_LONGEST = 50  # characters of a number, with the space around it
-#: 1,000 numbers, with room for any way to print them.
-_LONGEST = 50_000
+_LONGEST_NUMBER = 50  # characters, with the space around it
+#: Longer texts are of images whose every number was printed, and take too long to compare.
+_LONGEST_TEXT = 400_000
 
 
 def check(twin: Mapping[str, Any], attributes: Mapping[str, Any], where: str) -> None:
@@ -46,7 +46,7 @@ def _agree(twin: Any, value: Any) -> bool:
     if isinstance(value, np.ndarray):
         text = "" if isinstance(twin, dict | list) else str(twin)
         # Longer than any way to print so many numbers: not worth to be looked at.
-        return len(text) <= _LONGEST * (value.size + 10) and _agree_in_numbers(text, value)
+        return len(text) <= _LONGEST_NUMBER * (value.size + 10) and _agree_in_numbers(text, value)
     return _same(twin, value) or (isinstance(twin, str) and twin == str(value))
 
 
@@ -65,14 +65,15 @@ def _same(twin: Any, value: Any) -> bool:
 
 
 def _agree_in_numbers(text: str, value: np.ndarray) -> bool:
-    if len(text) > _LONGEST:
-        return False
-    if "..." in text:  # NumPy leaves out the middle of more than 1,000 numbers
+    # NumPy leaves out the middle of more than 1,000 numbers.
+    if "..." in text or len(text) > _LONGEST_TEXT:
         return True
     words = {"True": 1.0, "False": 0.0}
     parts = _NUMBER.findall(text)
     printed = [words[part] if part in words else float(part) for part in parts]
     numbers = value.astype(np.float64).ravel()
+    decimals = max((len(part.partition(".")[2]) for part in parts), default=0)
+    rounding = max(_TOLERANCE, 0.51 * 10.0**-decimals)
     return len(printed) == len(numbers) and np.allclose(
-        printed, numbers, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True
+        printed, numbers, rtol=_TOLERANCE, atol=rounding, equal_nan=True
     )

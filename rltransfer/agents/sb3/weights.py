@@ -148,3 +148,8 @@ def _aliases(weights: Arrays) -> Arrays:
         if not any(name.startswith(prefix + _EXTRACTOR) for name in weights)
         for name, value in own.items()
     }
+
+
+def counted(arrays: Arrays) -> str:
+    """Say how much there is."""
+    return f"{len(arrays)} tensors, {sum(array.size for array in arrays.values()):,} numbers"

@@ -18,6 +18,7 @@ from rltransfer.errors import BadCheckpoint
 _MAX_BYTES = 2**15
 _MAX_EVENTS = 4_000
 _MAX_DEPTH = 16
+_MAX_SCALAR = 1_000  # characters; a number of more digits could not even be printed
 
 
 class _Loader(yaml.SafeLoader):
@@ -35,6 +36,8 @@ class _Loader(yaml.SafeLoader):
         self.open_collections -= isinstance(event, yaml.CollectionEndEvent)
         if self.events > _MAX_EVENTS or self.open_collections > _MAX_DEPTH:
             raise ValueError("it is too large, or nested too deep")
+        if isinstance(event, yaml.ScalarEvent) and len(event.value) > _MAX_SCALAR:
+            raise ValueError("it has too long a value")
         return event
 
     def compose_node(self, parent: Any, index: Any) -> Any:
@@ -72,7 +75,10 @@ def read(path: Path) -> dict[str, Any]:
     content = files.read(path, _MAX_BYTES)
     try:
         found = _Loader(content.decode("utf-8")).get_single_data()
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError) as error:
+    except (
+        *(yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError),
+        *(LookupError, AttributeError),  # from tags whose text is none of theirs, as in !!bool foo
+    ) as error:
         raise BadCheckpoint(f"{path}: not a file of the RL Zoo: {_first_line(error)}") from error
     if not isinstance(found, dict):
         raise BadCheckpoint(f"{path}: expected names and values")
