@@ -155,6 +155,6 @@ def test_classes_are_for_python(here: Path, capsys: Any) -> None:
     env = make_vec_env("CartPole-v1", 2)
     PPO("MlpPolicy", env, policy_kwargs=kwargs, **SETTINGS).save("own")
     code, _, err = run("evaluate", "own.zip", "CartPole-v1", capsys=capsys)
-    assert code == 1 and "in Python, load the agent with classes=" in err
+    assert code == 1 and "in Python, pass classes=" in err
     _, out, _ = run("import", "own.zip", "--out", "a", capsys=capsys)
     assert "load it in Python with classes=" in " ".join(out.split())

@@ -59,7 +59,7 @@ def find(name: str, classes: Mapping[str, type]) -> type:
             return classes[key]
     raise BadArgument(
         f"the policy uses the class {name!r}, which files may not import: "
-        f"in Python, load the agent with classes={{{name!r}: TheClass}}"
+        f"in Python, pass classes={{{name!r}: TheClass}}"
     )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 _WIDTH = 100
-_LONGEST_VALUE = 600
+#: Longest name and value of a field, in characters.
+_LONGEST, _LONGEST_VALUE = 60, 600
 #: Width of the column of values, in which longer ones are wrapped.
 _COLUMN = 60
 #: Names that are listed; a file can hold thousands.
@@ -93,7 +94,7 @@ class Ledger:
 
     def add(self, name: str, value: object, how: str) -> None:
         """Add a value."""
-        self.fields.append(Field(printable(name), printable(value), how))
+        self.fields.append(Field(printable(name), printable(value, _LONGEST_VALUE), how))
 
     def note(self, text: str) -> None:
         """Add a sentence, once."""
@@ -104,7 +105,7 @@ class Ledger:
         self.foreign[path] = None
 
 
-def printable(value: object, longest: int = _LONGEST_VALUE) -> str:
+def printable(value: object, longest: int = _LONGEST) -> str:
     """Write a value as one short line without anything that a terminal would act upon."""
     text = " ".join(str(value)[: 20 * longest].split())
     text = "".join(c if c.isprintable() else "?" for c in text)
