@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from agent_cases import CARD, IMAGE, MOVE, PRESS, SMALL, VECTOR, agent, train, venv
+from agent_cases import CARD, IMAGE, MOVE, PRESS, SMALL, VECTOR, agent, normalized, train, venv
 from gymnasium import spaces
 from sb3_contrib import MaskablePPO
-from sb3_files import pickled, with_data
+from sb3_files import members, pickled, with_data, write
 from stable_baselines3 import PPO
+from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.utils import FloatSchedule
+from stable_baselines3.common.vec_env import VecNormalize
 
 import rltransfer as rlt
-from rltransfer.agents import Agent, bundle, document
+from rltransfer.agents import Agent, RunningStats, bundle, document
 from rltransfer.agents import spaces as codec
 from rltransfer.cli import main
-from rltransfer.errors import BadArgument, BadCheckpoint
+from rltransfer.errors import BadArgument, BadCheckpoint, TransferError
 
 
 def stored(path: Path, change: Any) -> Path:
@@ -147,3 +151,92 @@ def test_documents_stay_small(tmp_path: Path) -> None:
         0.0,
         -0.0,
     ]
+
+
+def checkpoints(folder: Path, count: int) -> None:
+    """Agent and statistics as CheckpointCallback names them, and older statistics beside them."""
+    model = train(PPO, "MlpPolicy", normalized(), policy_kwargs=SMALL)
+    normalizer = model.get_vec_normalize_env()
+    assert isinstance(normalizer, VecNormalize) and isinstance(normalizer.obs_rms, RunningMeanStd)
+    normalizer.save(str(folder / "rl_model_vecnormalize_32_steps.pkl"))
+    model.save(folder / "rl_model_32_steps.zip")
+    normalizer.obs_rms.count = count
+    normalizer.save(str(folder / "vecnormalize.pkl"))
+
+
+def test_statistics_of_the_same_checkpoint_come_first(tmp_path: Path) -> None:
+    checkpoints(tmp_path, 5_000)
+    found = rlt.read_sb3(tmp_path / "rl_model_32_steps.zip")
+    stats = found.agent.normalization
+    assert stats is not None and isinstance(stats.obs_stats, RunningStats)
+    assert stats.obs_stats.count < 100
+    assert not any("another moment" in note for note in found.report.notes)
+
+
+def test_statistics_of_another_moment_are_noted(tmp_path: Path) -> None:
+    checkpoints(tmp_path, 5_000)
+    (tmp_path / "rl_model_vecnormalize_32_steps.pkl").unlink()
+    found = rlt.read_sb3(tmp_path / "rl_model_32_steps.zip")
+    assert any("stand for 5,000 observations" in note for note in found.report.notes)
+    assert "another moment" in found.agent.card.notes
+
+
+def test_names_with_a_point_are_whole_names(tmp_path: Path) -> None:
+    for rate in ("0.001", "0.01"):
+        train(PPO, "MlpPolicy", venv(VECTOR, MOVE), policy_kwargs=SMALL).save(
+            tmp_path / f"ppo_lr{rate}"
+        )
+        assert (tmp_path / f"ppo_lr{rate}").is_file()
+        assert rlt.load(tmp_path / f"ppo_lr{rate}").card.name == f"ppo_lr{rate}"
+
+
+def by_value() -> Any:
+    """A call of a lambda that is pickled by value, as a pickle that PPO.load would run."""
+
+    class Calling:
+        def __reduce__(self) -> Any:
+            return (lambda: 7), ()
+
+    return Calling()
+
+
+def test_strict_refuses_calls_of_what_the_file_makes(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    train(PPO, "MlpPolicy", venv(VECTOR, MOVE), policy_kwargs=SMALL).save(path)
+    assert rlt.read_sb3(path, strict=True).report.foreign == ()
+    with_data(path, ep_info_buffer=pickled(by_value()))
+    found = rlt.read_sb3(path)
+    assert any("file itself makes" in name for name in found.report.foreign)
+    with pytest.raises(BadCheckpoint, match="strict"):
+        rlt.read_sb3(path, strict=True)
+
+
+@pytest.mark.parametrize("member", ["pytorch_variables.pth", "policy.pth"])
+def test_names_in_tensors_are_looked_at(member: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    train(PPO, "MlpPolicy", venv(VECTOR, MOVE), policy_kwargs=SMALL).save(path)
+    parts = members(path)
+    with zipfile.ZipFile(io.BytesIO(parts[member])) as archive:
+        inner = {name: archive.read(name) for name in archive.namelist()}
+    program = next(name for name in inner if name.endswith("data.pkl"))
+    # Made and dropped, so that nothing of it is in the result.
+    inner[program] = inner[program][:2] + b"cos\nsystem\n0" + inner[program][2:]
+    write(path, {**parts, member: zipped(inner)})
+    with pytest.raises(BadCheckpoint, match=r"os\.system"):
+        rlt.read_sb3(path, strict=True)
+
+
+def zipped(content: dict[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, part in content.items():
+            archive.writestr(name, part)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("path", ["a\0.zip", "a" * 5_000, "~nobody-of-that-name/a.zip", None, 3])
+def test_what_is_no_path(path: Any) -> None:
+    with pytest.raises(TransferError):
+        rlt.load(path)
+    with pytest.raises(TransferError):
+        rlt.read_sb3(path)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from rltransfer.errors import BadCheckpoint, NotWritable
+from rltransfer.errors import BadArgument, BadCheckpoint, NotWritable
 
 # No write takes this long; a temporary file that is older was left by a process that was killed.
 _STALE_SECONDS = 3600.0
@@ -77,6 +77,23 @@ def discard(temporary: Path) -> None:
     """Remove a staged file, if it can be removed."""
     with contextlib.suppress(OSError):
         temporary.unlink()
+
+
+def usable(path: str | Path) -> Path:
+    """Return a path that can be looked at, with ``~`` expanded.
+
+    Raises:
+        BadArgument: It is no text or path, holds a zero byte, is too long, or is in the home of
+            nobody.
+    """
+    if not isinstance(path, str | Path):
+        raise BadArgument(f"{path!r:.60}: expected the path of a file, as text or as a Path")
+    try:
+        found = Path(path).expanduser()
+        found.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BadArgument(f"{str(path)!r:.80} is no path to a file: {error!s:.80}") from error
+    return found
 
 
 def read(path: Path, limit: int) -> bytes:

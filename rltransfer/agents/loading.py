@@ -11,6 +11,7 @@ from typing import Any
 from rltransfer.agents import bundle, hub, sb3, zoo
 from rltransfer.agents import classes as named
 from rltransfer.agents.agent import Agent
+from rltransfer.agents.files import usable
 from rltransfer.errors import BadArgument, BadCheckpoint, UnknownName, suggest
 
 ZIP = ".zip"
@@ -65,6 +66,7 @@ def load(
         return hub.load(given, classes=classes, lock=lock, **options)
     if lock is not None:
         raise BadArgument(f"lock={str(lock)!r}: only for agents of the Hub, such as hub:owner/repo")
+    usable(given)
     inside = _inside(given)
     given = given if inside is None else str(inside)
     path = _zip_path(given)
@@ -180,7 +182,18 @@ def _zip_path(given: str) -> Path | None:
         ):
             return None
     zipped = path.with_name(path.name + ZIP)
-    return zipped if zipped.is_file() else None
+    if zipped.is_file():
+        return zipped
+    # SB3 adds no suffix to a name with a point in it, such as ppo_lr0.001.
+    return path if path.is_file() and _is_zip(path) else None
+
+
+def _is_zip(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PK\x03\x04"
+    except OSError:
+        return False
 
 
 def _is_path(name_or_path: str | Path) -> bool:

@@ -21,7 +21,7 @@ from rltransfer.agents.inert.records import (
     named,
     state,
 )
-from rltransfer.agents.inert.tensors import read_tensors
+from rltransfer.agents.inert.tensors import globals_in_tensors, read_tensors
 from rltransfer.agents.inert.text import read_json
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "dtype",
     "examine",
     "globals_in",
+    "globals_in_tensors",
     "instance",
     "named",
     "plain",

@@ -6,7 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from rltransfer.agents.inert.limits import Budget
-from rltransfer.agents.inert.records import Call, Global, Mapping, Members, Persistent, Record
+from rltransfer.agents.inert.records import (
+    Call,
+    Global,
+    Mapping,
+    Members,
+    Persistent,
+    Record,
+    called,
+)
 from rltransfer.agents.inert.tokens import NAMES, tokens
 from rltransfer.errors import BadCheckpoint
 
@@ -17,6 +25,10 @@ _SETTERS = {
     for module in ("cloudpickle", "cloudpickle_fast")
     for kind in ("function", "class")
 }
+#: What gives the type of functions and of code, to make one.
+_TYPES = {f"cloudpickle.{module}._builtin_type" for module in ("cloudpickle", "cloudpickle_fast")}
+#: Stands among the names for a call of what the pickle itself makes, such as a function by value.
+_MADE_HERE = Global("(what the file itself makes)", "call")
 
 
 def read_pickle(content: bytes, budget: Budget) -> Record:
@@ -224,6 +236,8 @@ class _Machine:
     def do_reduce(self, _: Any) -> None:
         args, function = self.pop(), self.pop()
         self._call(function, args)
+        if not isinstance(function, Global) and called(function) not in _TYPES:
+            self.named[_MADE_HERE] = None
         if isinstance(function, Global) and function.path in _SETTERS and len(args) == 2:
             _set_state(*args)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from rltransfer.agents.inert.archive import read_archive
 from rltransfer.agents.inert.limits import Budget
-from rltransfer.agents.inert.machine import read_pickle
+from rltransfer.agents.inert.machine import examine, globals_in
 from rltransfer.agents.inert.plain import plain
 from rltransfer.agents.inert.records import Call, Global, Persistent, Record, called
 from rltransfer.errors import BadCheckpoint
@@ -30,6 +30,8 @@ _STORAGES = {
     }.items()
 }
 _REBUILD = "torch._utils._rebuild_tensor_v2"
+#: All that a file of dense tensors names, used or not.
+_NAME = re.compile(rf"{re.escape(_REBUILD)}|collections\.OrderedDict|torch\.[A-Z]\w*Storage")
 #: What else torch puts into the archive.
 _EXTRAS = re.compile(r"version|byteorder|\.format_version|\.storage_alignment|\.data/.+")
 
@@ -54,6 +56,17 @@ def read_tensors(content: bytes, budget: Budget) -> Any:
     return _Archive(read_archive(content, budget), budget).read()
 
 
+def globals_in_tensors(content: bytes, budget: Budget) -> list[Global]:
+    """Return the classes and functions that a file of ``torch.save`` names, used or not.
+
+    Raises:
+        BadCheckpoint: It is malformed, too large, or of the old format.
+    """
+    if not content.startswith(b"PK"):
+        raise BadCheckpoint("tensors are in the format before torch 1.6: save them again")
+    return globals_in(_Archive(read_archive(content, budget), budget).program, budget)
+
+
 class _Archive:
     """The members of one file."""
 
@@ -64,7 +77,11 @@ class _Archive:
         self.program = self._sort(members)
 
     def read(self) -> Any:
-        return plain(read_pickle(self.program, self.budget), self._tensor, self.budget)
+        record, names = examine(self.program, self.budget)
+        for name in names:
+            if not _NAME.fullmatch(name.path):
+                raise BadCheckpoint(f"expected a dense tensor, got {name.path:.100}")
+        return plain(record, self._tensor, self.budget)
 
     def _sort(self, members: dict[str, bytes]) -> bytes:
         """Split the members into storages and the pickle, which is returned."""

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from rltransfer.agents import files
-from rltransfer.agents.inert import Budget, Global, Record, examine, read_archive, read_json
+from rltransfer.agents.inert import (
+    Budget,
+    Global,
+    Limits,
+    Record,
+    examine,
+    globals_in_tensors,
+    read_archive,
+    read_json,
+)
 from rltransfer.agents.inert import read_tensors as parse_tensors
 from rltransfer.errors import BadCheckpoint
 
@@ -116,7 +125,9 @@ class Container:
         Yields:
             The entry and the names, or None for a pickle that is malformed or too large.
         """
-        spare = Budget()  # so that what is not needed takes nothing from what is
+        # Apart, so that what is not needed takes nothing from what is; and more, as the buffer of
+        # recent episodes can be long.
+        spare = Budget(Limits(opcodes=300_000))
         for key in self.data:
             if key in self._names:
                 yield key, self._names[key]
@@ -125,6 +136,16 @@ class Container:
                     yield key, examine(self._pickle(key), spare)[1]
                 except BadCheckpoint:
                     yield key, None
+
+    def unread(self) -> Iterator[tuple[str, list[Global] | None]]:
+        """Yield the names in each ``.pth`` member that is not read, as :meth:`names` does."""
+        spare = Budget()
+        for member, content in self._members.items():
+            if member.endswith(".pth") and member not in (WEIGHTS, OPTIMIZER):
+                try:
+                    yield member, globals_in_tensors(content, spare)
+                except BadCheckpoint:
+                    yield member, None
 
     def packages(self) -> dict[str, str]:
         """Return the versions of what the agent was trained with, by package."""

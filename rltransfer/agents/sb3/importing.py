@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from rltransfer.agents import classes as named
+from rltransfer.agents import files
 from rltransfer.agents.agent import Agent
 from rltransfer.agents.sb3 import (
     arguments,
@@ -96,7 +97,7 @@ def read(
         UnknownName: ``hyperparameters`` has a name that no hyperparameter has, or Gymnasium knows
             no such ``task``.
     """
-    path = _with_suffix(Path(path).expanduser())
+    path = _with_suffix(files.usable(path))
     given = Given(task, named.check_given(classes), normalization, hyperparameters or {})
     try:
         surroundings.check_there(path)
@@ -148,6 +149,7 @@ def _agent(container: Container, ledger: Ledger, given: Given) -> tuple[Agent, K
     if given.task is not None:
         task_spaces.compare(task, fields["observation_space"], fields["action_space"], ledger)
     own = arguments.own_classes(fields["policy_kwargs"]) | ({kind.policy} if kind.own else set())
+    provenance.compare(normalization, provenance.steps(container) or 0, ledger)
     provenance.look_around(container, ledger, OwnClasses(frozenset(own), given.classes))
     try:
         agent = Agent(

@@ -35,7 +35,7 @@ SPACES: dict[str, str] = {
 }
 _CLOUDPICKLE = (
     *("_builtin_type", "_make_cell", "_make_empty_cell", "_make_function", "_function_setstate"),
-    *("_empty_cell_value", "_fill_function", "_make_skel_func", "subimport"),
+    *("_empty_cell_value", "_fill_function", "_make_skel_func"),
 )
 #: What every SB3 writes beside the values that are read: buffers, random generators, times.
 _HARMLESS = {

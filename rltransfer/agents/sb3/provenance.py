@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime
 from typing import Any
 
 from rltransfer.agents.card import Card
 from rltransfer.agents.hyperparameters import NAMES
 from rltransfer.agents.inert import scalar
+from rltransfer.agents.normalization import Normalization
+from rltransfer.agents.sb3 import surroundings
 from rltransfer.agents.sb3.container import Container
 from rltransfer.agents.sb3.own_classes import OwnClasses
 from rltransfer.agents.sb3.report import Ledger, printable
@@ -37,18 +40,29 @@ _LISTED = 10
 
 def card(container: Container, trained_by: str, task: str, ledger: Ledger) -> Card:
     """Write the card; what the ledger notes goes on it, so this comes last."""
-    steps, seed = _whole(container, "num_timesteps"), _whole(container, "seed")
-    ledger.add("num_timesteps", f"{steps or 0:,}", "default" if steps is None else "plain")
+    trained_for, seed = steps(container), _whole(container, "seed")
+    ledger.add(
+        "num_timesteps", f"{trained_for or 0:,}", "default" if trained_for is None else "plain"
+    )
     ledger.add("seed", seed, "default" if seed is None else "plain")
     return Card(
-        name=container.path.stem,
+        name=surroundings.stem(container.path),
         task=task,
-        steps=steps or 0,
+        steps=trained_for or 0,
         seed=seed,
         versions=container.packages(),
         created=_date(container.data.get("start_time")),
         notes=_notes(container, trained_by, ledger),
     )
+
+
+def steps(container: Container) -> int | None:
+    """Return for how many steps the agent was trained, or None where the zip does not say.
+
+    Raises:
+        BadCheckpoint: It says something else than a whole number.
+    """
+    return _whole(container, "num_timesteps")
 
 
 def trained_normalized(container: Container) -> bool | None:
@@ -69,7 +83,7 @@ def look_around(container: Container, ledger: Ledger, own: OwnClasses) -> None:
     """Report what was not read: foreign names, members and entries that no SB3 writes."""
     for path in own.missing():
         ledger.name(path)
-    for key, found in container.names():
+    for key, found in itertools.chain(container.names(), container.unread()):
         if found is None:
             ledger.name(f"unreadable pickle in {printable(key)}")
         for name in own.foreign(key, found or ()):
@@ -84,6 +98,19 @@ def look_around(container: Container, ledger: Ledger, own: OwnClasses) -> None:
             ledger.note(
                 f"{what} that Stable-Baselines3 does not write were not read: {listed}{more}"
             )
+
+
+def compare(normalization: Normalization | None, trained_for: int, ledger: Ledger) -> None:
+    """Say so where statistics stand for far fewer or more steps than the agent was trained for."""
+    stats = normalization.obs_stats if normalization else None
+    parts = list(stats.values()) if isinstance(stats, dict) else [stats]
+    counts = [part.count for part in parts if part is not None]
+    if trained_for and any(not 0.5 < count / trained_for < 2 for count in counts):
+        ledger.note(
+            f"its statistics stand for {counts[0]:,.0f} observations, and it was trained for "
+            f"{trained_for:,} steps: they may be of another agent, or of another moment of its "
+            "training"
+        )
 
 
 def _notes(container: Container, trained_by: str, ledger: Ledger) -> str:

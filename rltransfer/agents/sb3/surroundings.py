@@ -21,6 +21,7 @@ _FOLDER = re.compile(r"[A-Za-z0-9_-]{1,100}")
 #: What the RL Zoo may have put around the task, by the name in its config.yml.
 _WRAPPING = ("env_wrapper", "vec_env_wrapper", "frame_stack")
 
+_CHECKPOINT = re.compile(r"(.+)_(\d+)_steps")
 _LOOKED_AT, _LISTED = 1000, 5
 
 
@@ -37,6 +38,11 @@ class Surroundings:
     path: Path
     args: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
+
+
+def stem(path: Path) -> str:
+    """Name of a zip without its suffix; what is after another point belongs to the name."""
+    return path.name.removesuffix(".zip")
 
 
 def look(path: Path, ledger: Ledger) -> Surroundings:
@@ -171,21 +177,27 @@ def _notes(path: Path, name: str, ledger: Ledger) -> dict[str, Any]:
 def _folders(path: Path) -> list[Path]:
     """The folder of the zip, and those below where the RL Zoo keeps what belongs to a task."""
     folder = path.parent
-    below = {path.stem, folder.name, folder.name.rpartition("_")[0]} - {""}
+    below = {stem(path), folder.name, folder.name.rpartition("_")[0]} - {""}
     return [folder, *(folder / name for name in sorted(below) if (folder / name).is_dir())]
 
 
 def _own_statistics(path: Path) -> Path:
     """Where :meth:`Agent.to_sb3` puts the statistics of a zip."""
-    return path.with_suffix(".vecnormalize.pkl")
+    return path.with_name(f"{stem(path)}.vecnormalize.pkl")
+
+
+def _checkpoint_statistics(path: Path) -> Path | None:
+    """Where ``CheckpointCallback`` of SB3 puts the statistics of the same moment, if it does."""
+    match = _CHECKPOINT.fullmatch(stem(path))
+    return match and path.with_name(f"{match[1]}_vecnormalize_{match[2]}_steps.pkl")
 
 
 def _candidates(where: Surroundings) -> Iterator[Path]:
-    own = _own_statistics(where.path)
-    if own.is_file():
-        # Named after the zip: whatever else lies there belongs to others.
-        yield own
-        return
+    for own in (_own_statistics(where.path), _checkpoint_statistics(where.path)):
+        if own is not None and own.is_file():
+            # Named after the zip: whatever else lies there belongs to others.
+            yield own
+            return
     folders = _folders(where.path)
     task = where.args.get("env")
     if isinstance(task, str) and _FOLDER.fullmatch(task):

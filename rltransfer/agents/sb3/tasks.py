@@ -43,7 +43,8 @@ def task_of(path: Path, args: dict[str, Any], given: str | None, ledger: Ledger)
     trained = args.get("env")
     if isinstance(trained, str) and _ID.fullmatch(trained):
         return _today(trained, "beside the zip", ledger)
-    for name, how in ((path.stem, "file name"), (path.parent.name, "folder name")):
+    file, folder = path.name.removesuffix(".zip"), path.parent.name
+    for name, how in ((file, "file name"), (folder, "folder name")):
         candidate = _RUN.sub("", _ALGORITHM.sub("", name, count=1))
         if _ID.fullmatch(candidate) and newest(candidate) is not None:
             return _today(candidate, how, ledger)
