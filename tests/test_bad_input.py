@@ -202,7 +202,8 @@ def test_an_output_folder_that_cannot_be_written(here: Path) -> None:
 )
 def test_other_outputs_that_cannot_be_written(args: tuple[str, ...], refused_here: Any) -> None:
     line = refused_here(*args)
-    assert "blocked" in line and "cannot be written" in line and "choose" in line
+    assert "blocked" in line and "cannot be written" in line
+    assert "choose" in line or "give a path" in line
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

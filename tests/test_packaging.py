@@ -99,7 +99,8 @@ def test_the_wheel_says_what_it_needs(wheel: Path) -> None:
 def test_every_extra_that_a_task_names_exists() -> None:
     named = {task.extra for task in rlt.tasks().values() if task.extra}
     assert named <= set(PROJECT["optional-dependencies"])
-    assert f"rltransfer[{','.join(sorted(named))}]" in PROJECT["optional-dependencies"]["all"]
+    extras = sorted({*named, "hub"})
+    assert f"rltransfer[{','.join(extras)}]" in PROJECT["optional-dependencies"]["all"]
 
 
 def test_it_works_in_another_environment_from_another_folder(
