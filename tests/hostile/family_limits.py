@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -11,12 +12,14 @@ from hostile import archives, opcodes, zips
 from hostile import bases as base_files
 from hostile.archives import tensor
 from hostile.bases import Base, Bases
+from hostile.family_members import with_pickle
 from hostile.opcodes import name, text
 from hostile.samples import Sample, family
 from rltransfer.agents.inert import Limits
 
 _LIMITS = Limits()
 _OPCODES = _LIMITS.opcodes - 10_000
+_UNNEEDED = 280_000  # instructions of what is only looked through
 _NODES = _LIMITS.nodes - 10_000
 
 
@@ -33,7 +36,7 @@ def _instructions(kind: str, count: int) -> bytes:
         "calls": lambda: name("a", "b") + b"\x94(" + b"h\x00)R" * (count // 3) + b"l0",
         "states": lambda: name("a", "b") + b"\x94(" + b"h\x00)\x81}b" * (count // 5) + b"l0",
         "dicts": lambda: b"(" + b"}NNs" * (count // 4) + b"l0",
-        "names": lambda: _names(count // 2),
+        "names": lambda: _names(count // 12),  # each counts as much as ten others
         "texts": lambda: b"(" + text("a" * 20) * count + b"l0",
         "numbers": lambda: b"(" + opcodes.number(2**500) * count + b"l0",
         "memo": lambda: b"(" + b"N\x94" * (count // 2) + b"l0",
@@ -65,14 +68,20 @@ def _before(base: Base, field: str, code: bytes) -> bytes:
 def instruction_limits(bases: Bases, rng: random.Random, index: int) -> Sample:
     """As many instructions as are read: in fields that are needed, in others, in statistics."""
     kind, base = _KINDS[index % len(_KINDS)], bases["normalized"]
-    code = _instructions(kind, _OPCODES if index < len(_KINDS) else rng.randrange(_OPCODES))
+    share = 1.0 if index < len(_KINDS) else rng.random()
+    data, beside = _loaded(base, kind, share)
+    return Sample({**base.with_data(data), **beside}, note=kind)
+
+
+def _loaded(base: Base, kind: str, share: float) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return data and statistics with a share of as many instructions as are read."""
     data = base.data()
-    for field in ("observation_space", "ep_info_buffer"):
+    for field, most in (("observation_space", _OPCODES), ("ep_info_buffer", _UNNEEDED)):
+        code = _instructions(kind, int(most * share))
         data[field] = base_files.entry(_before(base, field, code), data[field])
     valid = opcodes.split(base.beside["vecnormalize.pkl"])
-    half = _instructions(kind, _OPCODES // 2)
-    statistics = b"".join([valid[0], half, *valid[1:]])
-    return Sample({**base.with_data(data), "vecnormalize.pkl": statistics}, note=kind)
+    code = _instructions(kind, int(_OPCODES * share))
+    return data, {"vecnormalize.pkl": b"".join([valid[0], code, *valid[1:]])}
 
 
 def _list(value: bytes, share: float = 1.0) -> bytes:
@@ -186,15 +195,16 @@ def large_files(bases: Bases, rng: random.Random, index: int) -> Sample:
 def everything(bases: Bases, rng: random.Random, index: int) -> Sample:
     """All of this at once, in a file that is not refused before it was all read."""
     base, kind = bases["normalized"], _KINDS[index]
-    data = base.data()
-    for field, share in (("observation_space", 3), ("ep_info_buffer", 1)):
-        code = _instructions(kind, _OPCODES // share)
-        data[field] = base_files.entry(_before(base, field, code), data[field])
-    valid = opcodes.split(base.beside["vecnormalize.pkl"])
-    statistics = b"".join([valid[0], _instructions(kind, _OPCODES - 1000), *valid[1:]])
+    data, beside = _loaded(base, kind, 0.8)
     text = base_files.dump(data)[:-1] + b', "more": ' + _list(b"0.12345,", 0.2) + b"}"
-    files = base.files({"policy.optimizer.pth": _moments(base), "data": text})
-    return Sample({**files, "vecnormalize.pkl": statistics}, note=kind)
+    code = _instructions(kind, _OPCODES)
+    large: dict[str, bytes | None] = {
+        "policy.optimizer.pth": _moments(base),
+        "pytorch_variables.pth": with_pickle(
+            base, "pytorch_variables.pth", lambda old: b"".join([old[:2], code, old[2:]])
+        ),
+    }
+    return Sample({**base.files({**large, "data": text}), **beside}, note=kind)
 
 
 def _moments(base: Base) -> bytes:

@@ -73,6 +73,7 @@ SKELETONS = {f"cloudpickle.{m}._make_skeleton_class" for m in ("cloudpickle", "c
 _OF_CLASSES = {
     *SKELETONS,
     *(f"cloudpickle.{m}._class_setstate" for m in ("cloudpickle", "cloudpickle_fast")),
+    *(f"cloudpickle.{m}.subimport" for m in ("cloudpickle", "cloudpickle_fast")),  # their modules
     *(f"builtins.{name}" for name in ("type", "property", "staticmethod", "classmethod")),
     *(f"builtins.{name}" for name in ("str", "list", "dict", "tuple", "set")),
     *(f"typing.{name}" for name in ("Any", "List", "Dict", "Tuple", "Type", "ClassVar")),
