@@ -127,7 +127,7 @@ class Container:
         """
         # Apart, so that what is not needed takes nothing from what is; and more, as the buffer of
         # recent episodes can be long.
-        spare = Budget(Limits(opcodes=300_000))
+        spare = Budget(Limits(opcodes=120_000))
         for key in self.data:
             if key in self._names:
                 yield key, self._names[key]
