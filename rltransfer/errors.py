@@ -66,6 +66,11 @@ class NotWritable(TransferError):
     """A file or folder cannot be written."""
 
 
+def printable(text: str) -> str:
+    """Replace what a terminal would act upon: names that come from files may hold it."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
 def suggest(name: str, options: Iterable[str], *, kind: str, limit: int | None = LISTED) -> str:
     """Say that ``name`` is unknown, what it may have meant, and what exists.
 

@@ -22,7 +22,7 @@ from hostile.samples import Sample
 
 import rltransfer as rlt
 from rltransfer.agents import Normalization, bundle, document, load, sb3
-from rltransfer.agents.inert import Budget, Limits, array, read_pickle, read_tensors
+from rltransfer.agents.inert import Budget, Limits, array, examine, read_tensors
 from rltransfer.agents.sb3.report import Ledger, printable
 from rltransfer.errors import BadArgument, BadCheckpoint
 
@@ -59,17 +59,17 @@ def refusal(action: Callable[[], Any]) -> str:
     "line", [rb"S'\q'", rb"S'\400'", rb"S'\x4'", b"S'" + rb"\101" * 10**5 + rb"\8'"]
 )
 def test_texts_with_odd_escapes_raise_no_warning(line: bytes) -> None:
-    assert "malformed text" in refusal(lambda: read_pickle(line + b"\n.", Budget()))
+    assert "malformed text" in refusal(lambda: examine(line + b"\n.", Budget()))
 
 
 def test_texts_with_sound_escapes_are_read() -> None:
-    assert read_pickle(rb"S'\x41\101\n\\\''" + b"\n.", Budget()) == "AA\n\\'"
+    assert examine(rb"S'\x41\101\n\\\''" + b"\n.", Budget())[0] == "AA\n\\'"
 
 
 @pytest.mark.parametrize("shape", [(0, 2**30, 2**30), (2**30, 2**30, 0)])
 def test_empty_arrays_of_impossible_shape(shape: tuple[int, ...]) -> None:
     pickle = opcodes.join(opcodes.array(b"", shape).code, protocol=5)
-    assert "too large a shape" in refusal(lambda: array(read_pickle(pickle, Budget())))
+    assert "too large a shape" in refusal(lambda: array(examine(pickle, Budget())[0]))
 
 
 def test_empty_tensors_of_impossible_shape(base: Base) -> None:

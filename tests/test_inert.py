@@ -22,13 +22,12 @@ from rltransfer.agents.inert import (
     Limits,
     array,
     dtype,
-    globals_in,
+    examine,
     instance,
     named,
     plain,
     read_archive,
     read_json,
-    read_pickle,
     read_tensors,
     scalar,
     state,
@@ -39,7 +38,7 @@ PROTOCOLS = range(6)
 
 
 def read(content: bytes) -> Any:
-    return read_pickle(content, Budget())
+    return examine(content, Budget())[0]
 
 
 def refused(content: bytes, message: str) -> None:
@@ -133,11 +132,11 @@ def test_what_a_pickle_names_is_listed_and_never_looked_up() -> None:
             return json.dumps
 
     content = cloudpickle.dumps([Gone(), OrderedDict, np.zeros])
-    names = [found.path for found in globals_in(content, Budget())]
+    names = [found.path for found in examine(content, Budget())[1]]
     assert len(names) == len(set(names))
     assert {"collections.OrderedDict", "numpy.zeros", "builtins.type"} <= set(names)
     missing = pickle.dumps(Plain(), 0).replace(b"Plain", b"Nowhere")
-    assert Global(__name__, "Nowhere") in globals_in(missing, Budget())
+    assert Global(__name__, "Nowhere") in examine(missing, Budget())[1]
 
 
 @pytest.mark.parametrize(

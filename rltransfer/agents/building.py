@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from rltransfer.agents import classes as named
 from rltransfer.agents import hyperparameters, policies
-from rltransfer.errors import BadArgument, BadCheckpoint
+from rltransfer.errors import BadArgument, BadCheckpoint, printable
 
 if TYPE_CHECKING:
     from rltransfer.agents.agent import Agent
@@ -96,7 +96,7 @@ def _naming(agent: Agent) -> Iterator[None]:
         *(NotImplementedError, RuntimeError, TypeError, ValueError),
     ) as error:
         why = str(error).splitlines()[0] if str(error) else repr(error)
-        why = "".join(char if char.isprintable() else "?" for char in why[:500])
+        why = printable(why[:500])
         raise BadCheckpoint(
             f"agent {agent.card.name!r}: no {agent.policy} can be built from its description: {why}"
         ) from error

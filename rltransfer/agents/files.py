@@ -14,7 +14,7 @@ from pathlib import Path
 from rltransfer.errors import BadArgument, BadCheckpoint, NotWritable
 
 # No write takes this long; a temporary file that is older was left by a process that was killed.
-_STALE_SECONDS = 3600.0
+STALE_SECONDS = 3600.0
 
 
 def atomic_write(path: str | Path, content: bytes) -> None:
@@ -47,7 +47,7 @@ def stage(path: str | Path, content: bytes) -> Path:
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    with _writing(path):
+    with writing(path):
         _sweep(path)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
@@ -68,9 +68,9 @@ def publish(temporary: Path, path: str | Path) -> None:
         NotWritable: As for :func:`atomic_write`; the staged file stays.
     """
     path = Path(path)
-    with _writing(path):
+    with writing(path):
         os.replace(temporary, path)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
 
 
 def discard(temporary: Path) -> None:
@@ -119,16 +119,28 @@ def read(path: Path, limit: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path, cure: str | None = None) -> Iterator[None]:
+    """Turn what goes wrong while something is written into an error of ours.
+
+    Args:
+        path: What is being written.
+        cure: What to do about it; by default to free space or to choose another folder.
+
+    Raises:
+        NotWritable: In place of an ``OSError``.
+    """
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        cure = "free some space" if full else "choose a folder that exists and is yours to write"
+        if cure is None:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            other = "choose a folder that exists and is yours to write"
+            cure = "free some space" if full else other
         raise NotWritable(f"{path}: cannot be written: {error.strerror}; {cure}") from error
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Make the disk keep what was renamed in a folder."""
     if os.name != "posix":  # elsewhere a folder cannot be opened
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -140,7 +152,7 @@ def _flush_folder(folder: Path) -> None:
 
 def _sweep(path: Path) -> None:
     """Remove what killed processes left of earlier attempts to write ``path``."""
-    prefix, oldest = f".{path.name}.", time.time() - _STALE_SECONDS
+    prefix, oldest = f".{path.name}.", time.time() - STALE_SECONDS
     for entry in os.scandir(path.parent):
         if entry.name.startswith(prefix) and entry.name.endswith(".tmp"):
             with contextlib.suppress(OSError):

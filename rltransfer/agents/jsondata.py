@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from rltransfer.agents.inert.text import unique, whole
 from rltransfer.errors import BadCheckpoint
 
-_MAX_DIGITS = 60
 _KINDS = {
     bool: "true or false",
     dict: "an object",
@@ -36,10 +36,10 @@ def parse(text: bytes) -> dict[str, Any]:
     try:
         document = json.loads(
             text.decode("utf-8"),
-            object_pairs_hook=_unique,
+            object_pairs_hook=unique,
             parse_constant=_refuse_constant,
             parse_float=_finite,
-            parse_int=_whole,
+            parse_int=whole,
         )
     except (ValueError, RecursionError) as error:
         raise BadCheckpoint(f"not valid JSON: {str(error).splitlines()[0]}") from error
@@ -78,21 +78,8 @@ def only(mapping: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
         raise BadCheckpoint(f"{where} has unknown fields {', '.join(map(repr, unknown))}")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    mapping = dict(pairs)
-    if len(mapping) != len(pairs):
-        raise ValueError("a key occurs twice in one object")
-    return mapping
-
-
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
-
-
-def _whole(text: str) -> int:
-    if len(text) > _MAX_DIGITS:
-        raise ValueError(f"{text:.20}... has too many digits")
-    return int(text)
 
 
 def _finite(text: str) -> float:

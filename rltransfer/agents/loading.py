@@ -67,24 +67,24 @@ def load(
     if lock is not None:
         raise BadArgument(f"lock={str(lock)!r}: only for agents of the Hub, such as hub:owner/repo")
     usable(given)
+    if not given.endswith(ZIP) and zoo.holds(given):
+        _refuse(options, given)
+        with zoo.folder() as folder:
+            return Agent.read(folder / given, classes=classes)
     inside = _inside(given)
     given = given if inside is None else str(inside)
     path = _zip_path(given)
     if path is not None:
         return sb3.read(path, classes=classes, **options).agent
-    if options:
-        raise BadArgument(
-            f"{given!r} is no zip of Stable-Baselines3, and has its own {' and '.join(options)}: "
-            "leave them out, or change the agent afterwards"
-        )
+    _refuse(options, given)
     return _own(name_or_path if inside is None else inside, classes)
 
 
 def is_file(given: str) -> bool:
     """Tell whether a name means an agent outside of the zoo: files that are there, or the Hub."""
-    if given.startswith(hub.PREFIX) or given.endswith(ZIP) or _zip_path(given) is not None:
+    if given.startswith(hub.PREFIX) or given.endswith(ZIP):
         return True
-    if _is_agent_folder(given):
+    if not zoo.holds(given) and (_zip_path(given) is not None or _is_agent_folder(given)):
         return True
     return bool(Path(given).name) and any(map(os.path.exists, bundle.pair(given)))
 
@@ -95,15 +95,21 @@ def label_of(given: str) -> str:
     return re.sub(r"[@:].*", "", name) or name if given.startswith(hub.PREFIX) else name
 
 
+def _refuse(options: Mapping[str, Any], given: str) -> None:
+    """Refuse options of zips for an agent that is none."""
+    if options:
+        raise BadArgument(
+            f"{given!r} is no zip of Stable-Baselines3, and has its own {' and '.join(options)}: "
+            "leave them out, or change the agent afterwards"
+        )
+
+
 def _own(name_or_path: str | Path, classes: Mapping[str, type] | None) -> Agent:
-    """Load an agent of the zoo, or one that :meth:`Agent.save` wrote."""
-    given = str(name_or_path)
-    with zoo.folder() as folder:
-        names = zoo.names(folder)
-        if given in names:
-            return Agent.read(folder / given, classes=classes)
-        if not _is_path(name_or_path):
-            raise UnknownName(suggest(given, names, kind="agent") + "; or give a path to a file")
+    """Load an agent that :meth:`Agent.save` wrote."""
+    if not _is_path(name_or_path):
+        with zoo.folder() as folder:
+            known = suggest(str(name_or_path), zoo.names(folder), kind="agent")
+        raise UnknownName(f"{known}; or give a path to a file")
     return Agent.read(name_or_path, classes=classes)
 
 
@@ -137,9 +143,6 @@ def _is_agent_folder(given: str) -> bool:
         return False
     if not path.name:
         return True
-    with zoo.folder() as folder:
-        if given in zoo.names(folder):
-            return False
     if any(map(os.path.isfile, (*bundle.pair(path), path.with_name(path.name + ZIP)))):
         return False
     return len(path.parts) > 1 or given.endswith(os.sep) or bool(_agents_in(path))
@@ -174,13 +177,8 @@ def _zip_path(given: str) -> Path | None:
     path = Path(given).expanduser()
     if path.suffix == ZIP:
         return path
-    with zoo.folder() as folder:
-        if (
-            given in zoo.names(folder)
-            or not path.name
-            or any(map(os.path.exists, bundle.pair(path)))
-        ):
-            return None
+    if not path.name or any(map(os.path.exists, bundle.pair(path))):
+        return None
     zipped = path.with_name(path.name + ZIP)
     if zipped.is_file():
         return zipped

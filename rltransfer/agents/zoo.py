@@ -27,6 +27,12 @@ def folder() -> AbstractContextManager[Path]:
     return as_file(files("rltransfer_zoo"))
 
 
+def holds(name: str) -> bool:
+    """Tell whether the zoo has an agent of that name."""
+    with folder() as path:
+        return name in names(path)
+
+
 def names(folder: Path) -> list[str]:
     """Find the agents by either of their files, so that one with a missing file is reported."""
     texts = [path for path in folder.glob("*.json") if bundle.looks_like_agent(path)]

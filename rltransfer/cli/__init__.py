@@ -7,7 +7,7 @@ import shlex
 import sys
 
 from rltransfer.cli.parser import build_parser
-from rltransfer.errors import TransferError
+from rltransfer.errors import TransferError, printable
 
 __all__ = ["build_parser", "main"]
 
@@ -33,9 +33,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except TransferError as error:
-        # Names that come from files may hold what a terminal acts upon.
-        words = " ".join(str(error).split())
-        print("error: " + "".join(c if c.isprintable() else "?" for c in words), file=sys.stderr)
+        print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; finished runs are kept", file=sys.stderr)

@@ -12,15 +12,14 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from rltransfer.agents import files
 from rltransfer.agents.agent import Agent
-from rltransfer.agents.files import atomic_write
 from rltransfer.agents.hub.model_card import Upload, render
 from rltransfer.agents.hub.reference import PREFIX, Reference
 from rltransfer.errors import BadArgument, NotWritable
 
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,60}")
-# No export takes this long; an older temporary folder was left by a process that was killed.
-_STALE_SECONDS = 3600.0
+_CURE = "choose a new folder in one that exists and is yours to write"
 
 
 def write_folder(
@@ -62,7 +61,7 @@ def write_folder(
         agent.to_sb3(temporary / name, classes=classes)
         digests = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
         card = render(agent, Upload(name, repository, licence, digests))
-        atomic_write(temporary / "README.md", card.encode("utf-8"))
+        files.atomic_write(temporary / "README.md", card.encode("utf-8"))
     return target
 
 
@@ -80,7 +79,7 @@ def _sha256(path: Path) -> str:
 @contextlib.contextmanager
 def _whole_folder(target: Path) -> Iterator[Path]:
     """Give a temporary folder beside the target, and rename it to the target at the end."""
-    with _writing(target):
+    with files.writing(target, _CURE):
         target = target.resolve()
         _check_free(target)
         _sweep(target)
@@ -88,11 +87,11 @@ def _whole_folder(target: Path) -> Iterator[Path]:
         temporary.mkdir()
     try:
         yield temporary
-        with _writing(target):
+        with files.writing(target, _CURE):
             if target.exists():
                 target.rmdir()  # fails if something was put there meanwhile
             os.rename(temporary, target)
-            _flush(target.parent)
+            files.flush_folder(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -106,28 +105,7 @@ def _check_free(target: Path) -> None:
 
 def _sweep(target: Path) -> None:
     """Remove what killed processes left of earlier attempts to write this folder."""
-    oldest = time.time() - _STALE_SECONDS
+    oldest = time.time() - files.STALE_SECONDS
     for path in target.parent.glob(f".{target.name}.*.tmp"):
         if path.is_dir() and path.lstat().st_mtime < oldest:
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _flush(folder: Path) -> None:
-    if os.name != "posix":  # elsewhere a folder cannot be opened
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise NotWritable(
-            f"{path}: cannot be written: {error.strerror}; choose a new folder in one that exists "
-            "and is yours to write"
-        ) from error

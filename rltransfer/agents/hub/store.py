@@ -6,16 +6,17 @@ import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from rltransfer.agents.files import writing
 from rltransfer.agents.hub.client import Client, huggingface_hub
 from rltransfer.agents.hub.listing import RemoteFile
-from rltransfer.errors import BadCheckpoint, NotWritable
+from rltransfer.errors import BadCheckpoint
 
 _PART = 2**20
+_CURE = "free some space, or let HF_HUB_CACHE name a folder that is yours"
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Store:
                     f"{self._label(name)} has sha256 {content.facts().sha256}, which is not what "
                     f"{self.authority} says: do not use it"
                 )
-            with _writing(cached):
+            with writing(cached, _CURE):
                 os.replace(temporary, cached)
         finally:
             with contextlib.suppress(OSError):
@@ -108,7 +109,7 @@ class _Content:
 
     def write(self, part: bytes, file: BinaryIO, path: Path) -> None:
         """Append to a file, and take note."""
-        with _writing(path):
+        with writing(path, _CURE):
             file.write(part)
             file.flush()  # so that nothing is left to fail when the file is closed
         self._size += len(part)
@@ -126,7 +127,7 @@ class _Content:
 
 
 def _create(path: Path) -> BinaryIO:
-    with _writing(path):
+    with writing(path, _CURE):
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("xb")
 
@@ -142,14 +143,3 @@ def _copy(source: Path, target: Path, expected: RemoteFile) -> _Content | None:
     except OSError:
         return None
     return content
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise NotWritable(
-            f"{path}: cannot be written: {error.strerror}; free some space, or let HF_HUB_CACHE "
-            "name a folder that is yours"
-        ) from error

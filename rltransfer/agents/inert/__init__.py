@@ -8,7 +8,7 @@ know a few names each and refuse the rest.
 from rltransfer.agents.inert.archive import read_archive
 from rltransfer.agents.inert.arrays import array, dtype, scalar
 from rltransfer.agents.inert.limits import Budget, Limits
-from rltransfer.agents.inert.machine import examine, globals_in, read_pickle
+from rltransfer.agents.inert.machine import examine
 from rltransfer.agents.inert.plain import plain
 from rltransfer.agents.inert.records import (
     Call,
@@ -36,14 +36,12 @@ __all__ = [
     "array",
     "dtype",
     "examine",
-    "globals_in",
     "globals_in_tensors",
     "instance",
     "named",
     "plain",
     "read_archive",
     "read_json",
-    "read_pickle",
     "read_tensors",
     "scalar",
     "state",

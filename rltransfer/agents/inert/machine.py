@@ -14,47 +14,29 @@ from rltransfer.agents.inert.records import (
     Persistent,
     Record,
     called,
+    cloudpickled,
 )
 from rltransfer.agents.inert.tokens import NAMES, tokens
 from rltransfer.errors import BadCheckpoint
 
 _MAX_NAME = 512
 #: By these cloudpickle gives a state to a function or class; the result of the call is dropped.
-_SETTERS = {
-    f"cloudpickle.{module}._{kind}_setstate"
-    for module in ("cloudpickle", "cloudpickle_fast")
-    for kind in ("function", "class")
-}
+_SETTERS = cloudpickled("_function_setstate", "_class_setstate")
 #: What gives the type of functions and of code, to make one.
-_TYPES = {f"cloudpickle.{module}._builtin_type" for module in ("cloudpickle", "cloudpickle_fast")}
+_TYPES = cloudpickled("_builtin_type")
 #: Stands among the names for a call of what the pickle itself makes, such as a function by value.
 _MADE_HERE = Global("(what the file itself makes)", "call")
 
 
-def read_pickle(content: bytes, budget: Budget) -> Record:
+def examine(content: bytes, budget: Budget) -> tuple[Record, list[Global]]:
     """Read a pickle as data; nothing is imported, called, or looked up.
 
     Args:
         content: One whole pickle, of protocol 0 to 5.
         budget: What reading may cost.
 
-    Raises:
-        BadCheckpoint: It is malformed or too large.
-    """
-    return _Machine().run(content, budget)
-
-
-def globals_in(content: bytes, budget: Budget) -> list[Global]:
-    """Return the classes and functions that a pickle names, each once, in order.
-
-    Raises:
-        BadCheckpoint: It is malformed or too large.
-    """
-    return examine(content, budget)[1]
-
-
-def examine(content: bytes, budget: Budget) -> tuple[Record, list[Global]]:
-    """Return what :func:`read_pickle` and :func:`globals_in` do, from one reading.
+    Returns:
+        What it says, and the classes and functions that it names, each once, in order.
 
     Raises:
         BadCheckpoint: It is malformed or too large.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rltransfer.agents.inert.limits import Budget
-from rltransfer.agents.inert.records import Global, Record, called, pairs_of
+from rltransfer.agents.inert.records import Record, name_in, pairs_of
 from rltransfer.errors import BadCheckpoint
 
 _MAX_DEPTH = 16
@@ -57,6 +57,5 @@ def _key(key: Record) -> str | int:
 
 
 def _refuse(record: Record) -> Any:
-    name = record.path if isinstance(record, Global) else called(record)
     kind = type(record).__name__.lower()
-    raise BadCheckpoint(f"expected plain data, got {name or f'a {kind}'!s:.100}")
+    raise BadCheckpoint(f"expected plain data, got {name_in(record) or f'a {kind}'!s:.100}")

@@ -82,6 +82,12 @@ _RECONSTRUCTORS = {"copyreg._reconstructor", "copy_reg._reconstructor"}
 _NEW = {"copyreg.__newobj__", "copy_reg.__newobj__"}
 
 
+def cloudpickled(*names: str) -> set[str]:
+    """Return the dotted names of functions of cloudpickle, in both modules that it has had."""
+    modules = ("cloudpickle.cloudpickle", "cloudpickle.cloudpickle_fast")
+    return {f"{module}.{name}" for module in modules for name in names}
+
+
 def pairs_of(record: Record) -> Sequence[tuple[Record, Record]] | None:
     """Return keys and values of a dict or OrderedDict, or None if the record is none."""
     if isinstance(record, Mapping):
@@ -97,6 +103,11 @@ def called(record: Record) -> str | None:
     if isinstance(record, Call) and isinstance(record.function, Global):
         return record.function.path
     return None
+
+
+def name_in(record: Record) -> str | None:
+    """Return the dotted name that a record is, or calls, or None."""
+    return record.path if isinstance(record, Global) else called(record)
 
 
 def named(record: Record) -> dict[str, Record]:

@@ -10,9 +10,9 @@ import numpy as np
 
 from rltransfer.agents.inert.archive import read_archive
 from rltransfer.agents.inert.limits import Budget
-from rltransfer.agents.inert.machine import examine, globals_in
+from rltransfer.agents.inert.machine import examine
 from rltransfer.agents.inert.plain import plain
-from rltransfer.agents.inert.records import Call, Global, Persistent, Record, called
+from rltransfer.agents.inert.records import Call, Global, Persistent, Record, called, name_in
 from rltransfer.errors import BadCheckpoint
 
 _STORAGES = {
@@ -51,9 +51,7 @@ def read_tensors(content: bytes, budget: Budget) -> Any:
         BadCheckpoint: It is malformed, too large, of the old format, a TorchScript program, or
             holds anything but dense tensors of plain numbers.
     """
-    if not content.startswith(b"PK"):
-        raise BadCheckpoint("tensors are in the format before torch 1.6: save them again")
-    return _Archive(read_archive(content, budget), budget).read()
+    return _Archive(content, budget).read()
 
 
 def globals_in_tensors(content: bytes, budget: Budget) -> list[Global]:
@@ -62,19 +60,19 @@ def globals_in_tensors(content: bytes, budget: Budget) -> list[Global]:
     Raises:
         BadCheckpoint: It is malformed, too large, or of the old format.
     """
-    if not content.startswith(b"PK"):
-        raise BadCheckpoint("tensors are in the format before torch 1.6: save them again")
-    return globals_in(_Archive(read_archive(content, budget), budget).program, budget)
+    return examine(_Archive(content, budget).program, budget)[1]
 
 
 class _Archive:
     """The members of one file."""
 
-    def __init__(self, members: dict[str, bytes], budget: Budget) -> None:
+    def __init__(self, content: bytes, budget: Budget) -> None:
+        if not content.startswith(b"PK"):
+            raise BadCheckpoint("tensors are in the format before torch 1.6: save them again")
         self.budget = budget
         self.storages: dict[str, bytes] = {}
         self.types: dict[str, str] = {}
-        self.program = self._sort(members)
+        self.program = self._sort(read_archive(content, budget))
 
     def read(self) -> Any:
         record, names = examine(self.program, self.budget)
@@ -101,8 +99,9 @@ class _Archive:
 
     def _tensor(self, record: Record) -> np.ndarray:
         if not isinstance(record, Call) or called(record) != _REBUILD:
-            name = record.path if isinstance(record, Global) else called(record)
-            raise BadCheckpoint(f"expected a dense tensor, got {name or 'something else'!s:.100}")
+            raise BadCheckpoint(
+                f"expected a dense tensor, got {name_in(record) or 'something else'!s:.100}"
+            )
         if len(record.args) not in (6, 7):
             raise BadCheckpoint("a tensor is malformed")
         storage, offset, sizes, strides = record.args[:4]

@@ -25,20 +25,22 @@ def read_json(content: bytes, budget: Budget) -> Any:
     budget.spend("nodes", sum(content.count(mark) for mark in (b"[", b"{", b",")))
     try:
         return json.loads(
-            content.decode("utf-8"), object_pairs_hook=_unique, parse_int=_whole, parse_float=_real
+            content.decode("utf-8"), object_pairs_hook=unique, parse_int=whole, parse_float=_real
         )
     except (ValueError, RecursionError) as error:
         raise BadCheckpoint(f"not valid JSON: {str(error).splitlines()[0]:.100}") from error
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object with a key twice, by a ``ValueError``."""
     mapping = dict(pairs)
     if len(mapping) != len(pairs):
         raise ValueError("a key occurs twice in one object")
     return mapping
 
 
-def _whole(text: str) -> int:
+def whole(text: str) -> int:
+    """Refuse a whole number that is too long to be printed, by a ``ValueError``."""
     if len(text) > _MAX_DIGITS:
         raise ValueError("a number has too many digits")
     return int(text)

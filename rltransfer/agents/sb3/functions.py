@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rltransfer.agents.inert import Call, Mapping, Record, named, state
-from rltransfer.agents.inert.records import called
+from rltransfer.agents.inert.records import called, cloudpickled
 from rltransfer.errors import BadCheckpoint
 
-_MODULES = ("cloudpickle.cloudpickle", "cloudpickle.cloudpickle_fast")
-_TYPE, _MAKE, _CELL, _SKELETON, _FILL = (
-    {f"{module}.{name}" for module in _MODULES}
-    for name in (
+_TYPE, _MAKE, _CELL, _SKELETON, _FILL = map(
+    cloudpickled,
+    (
         "_builtin_type",
         "_make_function",
         "_make_cell",
         "_make_skel_func",
         "_fill_function",
-    )
+    ),
 )
 #: Byte code as CPython compiles the function; versions that share it are named once.
 _SHAPES = {

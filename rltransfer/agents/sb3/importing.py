@@ -148,9 +148,9 @@ def _agent(container: Container, ledger: Ledger, given: Given) -> tuple[Agent, K
     task = tasks.task_of(container.path, around.args, given.task, ledger)
     if given.task is not None:
         task_spaces.compare(task, fields["observation_space"], fields["action_space"], ledger)
-    own = arguments.own_classes(fields["policy_kwargs"]) | ({kind.policy} if kind.own else set())
+    own = _own_classes(fields["policy_kwargs"], kind)
     provenance.compare(normalization, provenance.steps(container) or 0, ledger)
-    provenance.look_around(container, ledger, OwnClasses(frozenset(own), given.classes))
+    provenance.look_around(container, ledger, OwnClasses(own, given.classes))
     try:
         agent = Agent(
             **fields,
@@ -203,7 +203,7 @@ def _arguments(container: Container, kind: Kind, ledger: Ledger) -> dict[str, An
     recurrent = kind.algorithm == "recurrent_ppo"
     found, how = arguments.read(container, own_policy=kind.own, recurrent=recurrent)
     ledger.add("policy_kwargs", arguments.shown(_for_ppo(found, kind)), how)
-    for name in sorted(arguments.own_classes(found) | ({kind.policy} if kind.own else set())):
+    for name in sorted(_own_classes(found, kind)):
         ledger.note(
             f"the policy uses the class {name}: to build it, load it in Python with "
             f"classes={{{name!r}: TheClass}}"
@@ -214,6 +214,11 @@ def _arguments(container: Container, kind: Kind, ledger: Ledger) -> dict[str, An
             "now, and settings that mean something else there are PPO's defaults"
         )
     return found
+
+
+def _own_classes(policy_kwargs: Mapping[str, Any], kind: Kind) -> frozenset[str]:
+    """Name the classes of the user that the policy is, or is made of."""
+    return frozenset(arguments.own_classes(policy_kwargs) | ({kind.policy} if kind.own else set()))
 
 
 def _space(container: Container, ledger: Ledger, name: str) -> gym.Space:

@@ -11,6 +11,7 @@ from stable_baselines3.common import policies as sb3_policies
 
 from rltransfer.agents import classes, policies
 from rltransfer.agents.inert import Global
+from rltransfer.agents.inert.records import cloudpickled
 
 #: Policy classes of SB3 and sb3-contrib, by the path under which they are pickled: the algorithm
 #: of rltransfer, and the alias of the policy.
@@ -55,11 +56,7 @@ _HARMLESS = {
     *("sb3_contrib.common.recurrent.type_aliases.RNNStates", "torch._utils._rebuild_tensor_v2"),
     "stable_baselines3.common.running_mean_std.RunningMeanStd",
     "stable_baselines3.common.vec_env.vec_normalize.VecNormalize",
-    *(
-        f"cloudpickle.{part}.{name}"
-        for name in _CLOUDPICKLE
-        for part in ("cloudpickle", "cloudpickle_fast")
-    ),
+    *cloudpickled(*_CLOUDPICKLE),
 }
 _PATTERNS = re.compile(
     r"numpy\.(core|_core)\.(multiarray\.(_reconstruct|scalar)|numeric\._frombuffer)"
@@ -68,12 +65,11 @@ _PATTERNS = re.compile(
     r"|sb3_contrib\.common\.(maskable|recurrent)\.buffers\.\w+RolloutBuffer"
 )
 #: The functions of cloudpickle that make a class by value.
-SKELETONS = {f"cloudpickle.{m}._make_skeleton_class" for m in ("cloudpickle", "cloudpickle_fast")}
+SKELETONS = cloudpickled("_make_skeleton_class")
 #: What classes of users are made of: bases, decorators, and types in their annotations.
 _OF_CLASSES = {
     *SKELETONS,
-    *(f"cloudpickle.{m}._class_setstate" for m in ("cloudpickle", "cloudpickle_fast")),
-    *(f"cloudpickle.{m}.subimport" for m in ("cloudpickle", "cloudpickle_fast")),  # their modules
+    *cloudpickled("_class_setstate", "subimport"),  # the latter names the modules they use
     *(f"builtins.{name}" for name in ("type", "property", "staticmethod", "classmethod")),
     *(f"builtins.{name}" for name in ("str", "list", "dict", "tuple", "set")),
     *(f"typing.{name}" for name in ("Any", "List", "Dict", "Tuple", "Type", "ClassVar")),

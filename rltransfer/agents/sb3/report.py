@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from rltransfer import errors
+
 _WIDTH = 100
 #: Longest name and value of a field, in characters.
 _LONGEST, _LONGEST_VALUE = 60, 600
@@ -107,8 +109,7 @@ class Ledger:
 
 def printable(value: object, longest: int = _LONGEST) -> str:
     """Write a value as one short line without anything that a terminal would act upon."""
-    text = " ".join(str(value)[: 20 * longest].split())
-    text = "".join(c if c.isprintable() else "?" for c in text)
+    text = errors.printable(" ".join(str(value)[: 20 * longest].split()))
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 

@@ -11,6 +11,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from rltransfer import registry
 from rltransfer.agents.sb3.report import Ledger, printable
+from rltransfer.agents.sb3.surroundings import stem
 from rltransfer.errors import BadArgument
 
 #: What the RL Zoo and the Hub put before the id: "ppo-CartPole-v1.zip".
@@ -43,8 +44,7 @@ def task_of(path: Path, args: dict[str, Any], given: str | None, ledger: Ledger)
     trained = args.get("env")
     if isinstance(trained, str) and _ID.fullmatch(trained):
         return _today(trained, "beside the zip", ledger)
-    file, folder = path.name.removesuffix(".zip"), path.parent.name
-    for name, how in ((file, "file name"), (folder, "folder name")):
+    for name, how in ((stem(path), "file name"), (path.parent.name, "folder name")):
         candidate = _RUN.sub("", _ALGORITHM.sub("", name, count=1))
         if _ID.fullmatch(candidate) and newest(candidate) is not None:
             return _today(candidate, how, ledger)
