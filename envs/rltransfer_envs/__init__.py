@@ -15,6 +15,7 @@ from rltransfer_envs import (
     mountaincar,
     mujoco,
     pendulum,
+    vectorized,
 )
 
 for _family in (
@@ -26,5 +27,6 @@ for _family in (
     lunarlander,
     minigrid,
     mujoco,
+    vectorized,
 ):
     _family.register()
