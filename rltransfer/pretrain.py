@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Any
 
 from gymnasium.envs.registration import EnvSpec
 from sb3_contrib.common.maskable.utils import is_masking_supported
@@ -22,7 +22,7 @@ from rltransfer.training.build import build_model
 from rltransfer.training.ppo import Transfer, TransferMixin, check_steps
 from rltransfer.training.schedule import GroupScheduler, plan_groups
 from rltransfer.training.threads import few_threads
-from rltransfer.vec import make_vec, normalize
+from rltransfer.vec import Vec, make_vec, normalize
 
 PACKAGES = ("rltransfer", "stable-baselines3", "sb3-contrib", "gymnasium", "torch", "numpy")
 CARD_EPISODES = 100
@@ -51,7 +51,7 @@ def fresh(
     normalize_obs: bool = False,
     normalize_reward: bool = False,
     n_envs: int = 8,
-    vec: Literal["sync", "subproc"] = "sync",
+    vec: Vec = "auto",
     seed: int | None = None,
     device: str = "auto",
     tensorboard_log: str | None = None,
@@ -68,7 +68,8 @@ def fresh(
         normalize_reward: Scale rewards by the running standard deviation of returns.
         n_envs: Parallel environments. Unless ``n_steps`` is given, a rollout takes 2,048 steps from
             all of them together (SB3's 2,048 are for one, and would be 16,384 from eight).
-        vec: ``"sync"`` or ``"subproc"``.
+        vec: How they are stepped: ``"auto"``, ``"native"``, ``"sync"``, ``"subproc"`` or
+            ``"envpool"``; see :func:`rltransfer.vec.make_vec`.
         seed: Seed of weights, actions and environments.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         tensorboard_log: Folder for TensorBoard.

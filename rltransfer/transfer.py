@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.vec_env import VecEnv
@@ -23,7 +23,7 @@ from rltransfer.surgery import unfit_groups
 from rltransfer.target import check_target
 from rltransfer.training.build import build_model
 from rltransfer.training.ppo import TransferMixin, TransferPPO
-from rltransfer.vec import make_vec
+from rltransfer.vec import Vec, make_vec
 
 __all__ = ["TransferReport", "adapt"]
 
@@ -35,7 +35,7 @@ def adapt(
     *,
     seed: int | None = None,
     n_envs: int | None = None,
-    vec: Literal["sync", "subproc"] = "sync",
+    vec: Vec = "auto",
     device: str = "auto",
     tensorboard_log: str | None = None,
     verbose: int = 0,
@@ -55,7 +55,8 @@ def adapt(
             (see :mod:`rltransfer.choose`).
         seed: Seed of new weights, actions and environments.
         n_envs: Parallel environments; the source's number by default.
-        vec: ``"sync"`` steps them in this process, ``"subproc"`` one process each.
+        vec: How they are stepped: ``"auto"``, ``"native"``, ``"sync"``, ``"subproc"`` or
+            ``"envpool"``; see :func:`rltransfer.vec.make_vec`.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         tensorboard_log: Folder for TensorBoard.
         verbose: 0 for silence, 1 for SB3's messages.
@@ -76,7 +77,7 @@ def adapt(
     agent = source if isinstance(source, Agent) else load(source, classes=classes)
     wanted = preset(recipe)
 
-    def fresh(vec: Literal["sync", "subproc"]) -> TransferMixin:
+    def fresh(vec: Vec) -> TransferMixin:
         return _fresh(
             agent,
             target,
@@ -90,7 +91,7 @@ def adapt(
             classes=classes,
         )
 
-    choice = _choose(fresh("sync"), agent, target, wanted, seed) if wanted.select else None
+    choice = _choose(fresh("auto"), agent, target, wanted, seed) if wanted.select else None
     model = fresh(vec)
     with _closed_on_error(model.get_env()):
         carry_over(model, agent, _name(target), choice.recipe if choice else wanted, choice)
@@ -121,7 +122,7 @@ def _fresh(
     settings: Mapping[str, Any],
     *,
     n_envs: int | None,
-    vec: Literal["sync", "subproc"],
+    vec: Vec,
     seed: int | None,
     classes: Mapping[str, type] | None,
     **options: Any,

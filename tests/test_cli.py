@@ -251,6 +251,23 @@ def test_the_label_says_what_the_recipe_is() -> None:
         made("--recipe", "auto", "--freeze", "trunk")
 
 
+def test_how_environments_are_stepped_changes_no_number(tiny: Path) -> None:
+    """Natively or in turn is the same run, and only what was named is noted in its result."""
+    options = (*TINY, "--set", "n_envs=2", "--set", "learning_rate=0.01")
+    runs = {}
+    for vec in ("auto", "native", "sync"):
+        flags = [] if vec == "auto" else ["--vec", vec]
+        args = ["finetune", tiny, "CartPole-v1", "--recipe", "full", "--out", vec, *options, *flags]
+        assert main([str(arg) for arg in args]) == 0
+        runs[vec] = store.read(Path(vec) / "result.json")
+        noted = json.loads((Path(vec) / "result.json").read_text())["spec"].get("vec")
+        assert noted == (None if vec == "auto" else vec) and runs[vec].spec.vec == vec
+    agents = [rlt.load(f"{vec}/agent") for vec in runs] + [rlt.load(tiny)]
+    weights = [{k: v.tolist() for k, v in agent.weights.items()} for agent in agents]
+    assert len({(run.returns.tobytes(), run.stochastic.tobytes()) for run in runs.values()}) == 1
+    assert weights[0] == weights[1] == weights[2] != weights[3]
+
+
 def test_settings_are_json_or_words() -> None:
     given = ["a=1e-3", "b=true", "c=None", 'd={"start": 1}', "e=word"]
     args = build_parser().parse_args(["finetune", "a", "b", "--steps", "1", "--set", *given])
@@ -270,6 +287,9 @@ def test_settings_are_json_or_words() -> None:
         (["pretrain", "CartPole-v1", "--out", "x", "--set", "n_envs=1"], "hyperparameter"),
         (["pretrain", "CartPole-v1", "--out", "x", "--set", "gamma=2"], "gamma=2"),
         (["pretrain", "CartPole-v1", "--out", "x", "--n-envs", "0"], "n_envs is 0"),
+        (["pretrain", "CartPole-v1", "--out", "x", "--set", "vec=sync"], "hyperparameter"),
+        (["pretrain", "rlt/FrozenLakeDry-v0", "--out", "x", "--vec", "native"], "no vectorised"),
+        (["pretrain", "rlt/CartPoleLong-v0", "--out", "x", "--vec", "envpool"], "not in envpool"),
         (["pretrain", "CartPole-v1", "--out", "x.zip"], "without .zip"),
         (["pretrain", "CartPole-v1", "--out", ".."], "is a folder"),
         (["finetune", "{tiny}", "CartPole-v1", "--set", "label=a"], "hyperparameter"),
@@ -305,6 +325,7 @@ def test_mistakes_cost_one_line_and_leave_nothing(
         ["lss"],
         ["finetune", "a", "b"],
         ["finetune", "a", "b", "--steps", "many"],
+        ["finetune", "a", "b", "--steps", "1", "--vec", "threads"],
         ["finetune", "a", "b", "--steps", "1", "--thaw", "actor.1"],
         ["finetune", "a", "b", "--steps", "1", "--set", "gamma"],
     ],

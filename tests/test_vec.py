@@ -1,5 +1,6 @@
 """Vectorized environments: seeds, faults that must be named, workers, normalization."""
 
+import copy
 import sys
 import textwrap
 
@@ -9,7 +10,8 @@ import pytest
 from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from rltransfer import registry
 from rltransfer.agents.normalization import Normalization, RunningStats
@@ -17,7 +19,8 @@ from rltransfer.errors import BadArgument, BadEnvironment, SpaceMismatch, Unknow
 from rltransfer.guard import GuardVecEnv, all_finite
 from rltransfer.normalizing import observation_normalizer
 from rltransfer.strict import StrictEnv
-from rltransfer.vec import make_vec, normalization_of, normalize
+from rltransfer.vec import VectorEnvAdapter, make_vec, normalization_of, normalize
+from rltransfer.vec.sync import SyncVecEnv
 
 BAD_SEED = 2
 
@@ -104,7 +107,7 @@ class Mixed(Picture):
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
     monkeypatch.setattr(gym.envs.registration, "registry", dict(gym.registry))
-    for kind in (Faulty, Picture, Grid, Mixed):
+    for kind in (Faulty, Picture, Grid, Mixed, Forgetful):
         gym.register(f"vec/{kind.__name__}-v0", entry_point=kind, max_episode_steps=30)
 
 
@@ -120,8 +123,10 @@ def run(venv, steps=6):
         venv.step(np.full(venv.num_envs, step % 7))
 
 
-def test_seeds_are_those_of_stable_baselines():
-    ours, theirs = make_vec("CartPole-v1", 3, seed=7), make_vec_env("CartPole-v1", 3, seed=7)
+@pytest.mark.parametrize("vec", ["auto", "native", "sync"])
+def test_seeds_are_those_of_stable_baselines(vec):
+    ours = make_vec("CartPole-v1", 3, seed=7, vec=vec)
+    theirs = make_vec_env("CartPole-v1", 3, seed=7)
     np.testing.assert_array_equal(ours.reset(), theirs.reset())
     for _ in range(60):  # Long enough for episodes to end and begin anew.
         actions = np.array([space.sample() for space in theirs.get_attr("action_space")])
@@ -132,9 +137,73 @@ def test_seeds_are_those_of_stable_baselines():
         np.testing.assert_array_equal(observations, expected[0])
         np.testing.assert_array_equal(rewards, expected[1])
         np.testing.assert_array_equal(dones, expected[2])
-        assert [i.get("episode", {}).get("r") for i in infos] == [
-            i.get("episode", {}).get("r") for i in expected[3]
-        ]
+        assert [r.dtype for r in (observations, rewards, dones)] == [r.dtype for r in expected[:3]]
+        assert [untimed(info) for info in infos] == [untimed(info) for info in expected[3]]
+
+
+def untimed(info):
+    """An info as text, without the seconds that its episode took."""
+    episode = {**info.get("episode", {}), "t": None}
+    return repr(sorted({**info, "episode": episode}.items()))
+
+
+def test_tasks_are_stepped_natively_where_that_is_possible(my_tasks):
+    native = make_vec("rlt/CartPoleLong-v0", 4, seed=0)
+    assert isinstance(native.unwrapped, VectorEnvAdapter)
+    # A few are stepped faster in turn.
+    assert type(make_vec("rlt/CartPoleLong-v0", 2, seed=0).unwrapped) is SyncVecEnv
+    assert native.get_attr("spec")[0].id == "rlt/CartPoleLong-v0"
+    for other in (my_tasks, "vec/Faulty-v0"):
+        assert type(make_vec(other, 4, seed=0).unwrapped) is SyncVecEnv
+    wrapped = copy.deepcopy(registry.spec("CartPole-v1"))
+    wrapped.additional_wrappers = (gym.wrappers.TransformReward.wrapper_spec(func=None),)
+    assert type(make_vec("CartPole-v1", 2, vec="sync").unwrapped) is SyncVecEnv
+    with pytest.raises(BadArgument, match='vec is "native", but no vectorised class is registered'):
+        make_vec("vec/Faulty-v0", 2, vec="native")
+    with pytest.raises(BadArgument, match=r"no vectorised class is registered for .*TransformRew"):
+        make_vec(wrapped, 2, vec="native")
+
+
+class Forgetful(Picture):
+    """Gives the same arrays and the same info again and again, changed."""
+
+    observation_space = spaces.Box(-9, 99, (2,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.seen, self.info = np.zeros(2, np.float32), {"deep": [0], "array": np.zeros(2)}
+        self.steps = 0
+        return self.seen, {}
+
+    def step(self, action):
+        self.steps += 1
+        self.seen += 1
+        self.info["deep"][0] += 1
+        self.info["array"] += 1
+        self.info["number"] = np.float32(self.steps)
+        return self.seen, float(self.steps), self.steps == 7, self.steps == 4, self.info
+
+
+@pytest.mark.parametrize("task", ["vec/Forgetful-v0", "vec/Faulty-v0", "FrozenLake-v1"])
+def test_stepping_in_turn_gives_what_stable_baselines_gives(task):
+    """And all of it stays as it was, whatever the environment does with its arrays later."""
+    spec = copy.deepcopy(registry.spec(task))
+    spec.kwargs |= {"kind": "dict"} if "Faulty" in task else {}
+    ours = make_vec(spec, 2, seed=1, vec="sync")
+    theirs = DummyVecEnv([lambda: Monitor(registry.make(spec))] * 2)
+    theirs.seed(1)
+    kept = [[(ours.reset(), np.zeros(2, bool), []), (theirs.reset(), np.zeros(2, bool), [])]]
+    for step in range(25):
+        results = [venv.step(np.full(2, step % 2)) for venv in (ours, theirs)]
+        kept.append([(seen, dones, infos) for seen, _, dones, infos in results])
+        np.testing.assert_array_equal(results[0][1], results[1][1])
+    for (seen, dones, infos), (expected, *others) in kept:
+        plain = dict(expected) if isinstance(expected, dict) else expected
+        assert repr(seen) == repr(plain)
+        np.testing.assert_array_equal(dones, others[0])
+        assert [untimed(info) for info in infos] == [untimed(info) for info in others[1]]
+    assert ours.unwrapped.reset_infos == theirs.reset_infos
+    assert sum(got[1].sum() for got, _ in kept) >= 2
 
 
 def test_unseeded_environments_differ():

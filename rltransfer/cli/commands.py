@@ -29,7 +29,7 @@ from rltransfer.training.threads import few_threads
 
 RECIPE_FIELDS = ("freeze", "thaw", "reset", "lr_decay", "lr_scale", "pad_inputs", "obs_stats")
 # What --set takes in pretrain, where other flags set n_envs.
-PRETRAIN_SETTINGS = (*(n for n in NAMES if n != "n_envs"), "policy", "policy_kwargs", "vec")
+PRETRAIN_SETTINGS = (*(n for n in NAMES if n != "n_envs"), "policy", "policy_kwargs")
 
 
 def check(args: argparse.Namespace) -> int:
@@ -57,6 +57,7 @@ def pretrain(args: argparse.Namespace) -> int:
             normalize_obs=args.normalize_obs,
             normalize_reward=args.normalize_reward,
             device=args.device,
+            vec=args.vec,
             max_steps=args.max_steps,
             command=args.command_line,
             progress=lambda steps, total: watch(args.task, min(steps, total), total),
@@ -86,6 +87,7 @@ def finetune(args: argparse.Namespace) -> int:
             out=out,
             report=lambda steps, total: watch(args.target, min(steps, total), total),
             device=args.device,
+            vec=args.vec,
             max_steps=args.max_steps,
             command=args.command_line,
             **settings(args, NAMES),
@@ -128,6 +130,7 @@ def benchmark(args: argparse.Namespace) -> int:
             episodes=args.episodes,
             max_steps=args.max_steps,
             device=args.device,
+            vec=args.vec,
             hyperparameters=settings(args, NAMES),
         )
     print("\n\n".join(str(gain) for gain in gains))

@@ -6,11 +6,12 @@ import argparse
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rltransfer.cli import commands, exporting, importing, listing
 from rltransfer.recipe import PRESETS
 from rltransfer.training import TRANSFER_ALGORITHMS
+from rltransfer.vec import Vec
 
 _AGENT = "zoo agent, path of a saved agent or of a zip of SB3, or hub:owner/repo"
 
@@ -158,6 +159,8 @@ def _import(sub: Any) -> None:
 def _shared(p: argparse.ArgumentParser) -> None:
     _max_steps(p)
     p.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    words = "how environments are stepped (default auto: all at once where that is faster)"
+    p.add_argument("--vec", choices=get_args(Vec), default="auto", help=words)
     _set(p)
 
 

@@ -80,8 +80,8 @@ def benchmark(
         processes: Worker processes.
         watch: Called as the runs proceed.
         command: Command line, for the report.
-        **settings: ``points``, ``episodes``, ``max_steps``, ``device`` and ``hyperparameters`` of
-            :class:`RunSpec`.
+        **settings: ``points``, ``episodes``, ``max_steps``, ``device``, ``vec`` and
+            ``hyperparameters`` of :class:`RunSpec`.
 
     Returns:
         One gain for each case.

@@ -19,7 +19,7 @@ from rltransfer.training.ppo import TransferPPO
 
 MODEL = "model.zip"
 AGENT = "agent"
-SETTINGS = ("points", "episodes", "max_steps", "device")
+SETTINGS = ("points", "episodes", "max_steps", "device", "vec")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,8 +79,8 @@ def finetune(
         label: What the recipe is called in TensorBoard; its name by default.
         command: Command line for the card of the agent that is written.
         classes: Your own classes that the agent was built with, by name.
-        **options: ``points``, ``episodes``, ``max_steps`` and ``device`` of :class:`RunSpec`, or
-            hyperparameters.
+        **options: ``points``, ``episodes``, ``max_steps``, ``device`` and ``vec`` of
+            :class:`RunSpec`, or hyperparameters.
 
     Returns:
         The model and its curve. Without ``out``, save the model yourself with ``model.save``.

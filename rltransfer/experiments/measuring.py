@@ -19,6 +19,7 @@ from rltransfer.experiments.sweep import sweep
 from rltransfer.recipe import Recipe
 from rltransfer.recipe import recipe as preset
 from rltransfer.registry import Pair
+from rltransfer.vec import Vec
 
 SCRATCH = "scratch"
 
@@ -37,6 +38,7 @@ def measure(
     episodes: int = 20,
     max_steps: int | None = None,
     device: str = "auto",
+    vec: Vec = "auto",
     classes: Mapping[str, type] | None = None,
     watch: Watch | None = None,
     expect: Any = None,
@@ -64,6 +66,7 @@ def measure(
         max_steps: Steps after which an episode of the evaluation ends at the latest; needed where
             the target has no time limit of its own.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        vec: How the training environments are stepped; see :func:`rltransfer.vec.make_vec`.
         classes: Your own classes that the agent was built with, by name.
         watch: Called with (name of the run, steps done, steps in all) as the runs proceed.
         expect: ``"help"`` or ``"hurt"``, for the report.
@@ -88,6 +91,7 @@ def measure(
         episodes=episodes,
         max_steps=max_steps,
         device=device,
+        vec=vec,
         hyperparameters=hyperparameters,
     )
     runs = sweep(planned, [agent], processes=jobs, watch=watch)

@@ -110,7 +110,15 @@ def build(spec: RunSpec, agent: Agent) -> TransferPPO:
             f"{settings['n_envs']} environments), more than the budget of {spec.steps:,}: raise "
             f"the steps, or set n_steps lower (--set n_steps={fitting})"
         )
-    return adapt(agent, spec.target, recipe, seed=spec.seed, device=spec.device, **options)
+    return adapt(
+        agent,
+        spec.target,
+        recipe,
+        seed=spec.seed,
+        vec=spec.vec,
+        device=spec.device,
+        **options,
+    )
 
 
 def close(model: TransferPPO) -> None:

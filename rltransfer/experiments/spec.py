@@ -17,6 +17,7 @@ from rltransfer.errors import BadArgument
 from rltransfer.evaluate import HELD_OUT_SEED
 from rltransfer.recipe import Recipe
 from rltransfer.training.ppo import check_steps
+from rltransfer.vec import Vec, check_vec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,7 @@ class RunSpec:
         max_steps: Held-out episodes end after so many steps at the latest; None leaves that to the
             task's own time limit.
         device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
+        vec: How the training environments are stepped; see :func:`rltransfer.vec.make_vec`.
         hyperparameters: Changes to the source's hyperparameters.
 
     Raises:
@@ -58,6 +60,7 @@ class RunSpec:
     episodes: int = 20
     max_steps: int | None = None
     device: str = "auto"
+    vec: Vec = "auto"
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -94,6 +97,7 @@ class RunSpec:
         check_seed(self.seed)
         check_whole("points", self.points, 1)
         check_whole("episodes", self.episodes, 1)
+        check_vec(self.vec)
         if self.max_steps is not None:
             check_whole("max_steps", self.max_steps, 1)
         for name in ("recipe", "hyperparameters"):

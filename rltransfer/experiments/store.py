@@ -67,7 +67,11 @@ def read(path: Path) -> Run:
 
 def to_data(run: Run) -> dict[str, Any]:
     """Return a run as JSON data, every number exactly."""
-    return {**asdict(run), **{name: getattr(run, name).tolist() for name in _ARRAYS}}
+    data = {**asdict(run), **{name: getattr(run, name).tolist() for name in _ARRAYS}}
+    if run.spec.vec == "auto":
+        # It changes no number; results that are older than the choice read the same.
+        del data["spec"]["vec"]
+    return data
 
 
 def from_data(data: Mapping[str, Any]) -> Run:

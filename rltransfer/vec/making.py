@@ -1,4 +1,4 @@
-"""Vectorized environments of a task, and the running statistics that normalize them."""
+"""Making the vectorized environments of a task."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from typing import Any, Literal, get_args
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
-from rltransfer import registry
+from rltransfer import registry, vectorizing
 from rltransfer.errors import BadArgument, BadEnvironment
 from rltransfer.guard import GuardVecEnv
-from rltransfer.normalizing import normalization_of, normalize
 from rltransfer.strict import StrictEnv
+from rltransfer.vec.adapter import VectorEnvAdapter
+from rltransfer.vec.pool import make_pool
+from rltransfer.vec.sync import SyncVecEnv
 
-__all__ = ["GuardVecEnv", "StrictEnv", "make_vec", "normalization_of", "normalize"]
-
-Vec = Literal["sync", "subproc"]
+Vec = Literal["auto", "sync", "subproc", "native", "envpool"]
 StartMethod = Literal["spawn", "forkserver", "fork"]
+
+# Fewer are stepped faster in turn: a batch of classic control takes the time of about three.
+_BATCH = 4
 
 
 def make_vec(
@@ -27,7 +30,7 @@ def make_vec(
     n_envs: int,
     *,
     seed: int | None = None,
-    vec: Vec = "sync",
+    vec: Vec = "auto",
     start_method: StartMethod = "spawn",
 ) -> VecEnv:
     """Make ``n_envs`` environments of a task, each monitored, and checked at every step.
@@ -37,9 +40,13 @@ def make_vec(
         n_envs: Number of environments, at least 1.
         seed: Environment ``i`` is seeded with ``seed + i`` at the first reset, as
             ``stable_baselines3.common.env_util.make_vec_env`` does. None leaves them unseeded.
-        vec: ``"sync"`` steps them in turn in this process, which is faster for all but slow
-            environments; ``"subproc"`` gives each its own process. A script that uses the latter
-            needs ``if __name__ == "__main__":``.
+        vec: How they are stepped. ``"sync"``: in turn, in this process. ``"native"``: all at once,
+            by a class that :mod:`rltransfer.vectorizing` knows for the task; the numbers are the
+            same. ``"auto"``: whichever of the two is faster; natively, that is, from four on where
+            there is such a class. ``"subproc"``: each in its own process, which pays for slow
+            environments alone; a script needs ``if __name__ == "__main__":``. ``"envpool"``: in
+            envpool's threads, for the tasks that were shown to be equal there; seeds draw other
+            numbers than Gymnasium's.
         start_method: How processes start, with ``"subproc"``.
 
     Returns:
@@ -47,20 +54,44 @@ def make_vec(
 
     Raises:
         UnknownName: Gymnasium has no such id.
-        MissingExtra: The environment needs a package that is not installed.
-        BadArgument: ``n_envs``, ``seed``, ``vec`` or ``start_method`` is outside its range.
+        MissingExtra: The environment, or envpool, needs a package that is not installed.
+        BadArgument: ``n_envs``, ``seed``, ``vec`` or ``start_method`` is outside its range, or the
+            task cannot be stepped in that way.
         BadEnvironment: An environment cannot be made.
     """
-    _require_choice("vec", vec, get_args(Vec))
+    check_vec(vec)
     _require_choice("start_method", start_method, get_args(StartMethod))
     seeds = _seeds(seed, n_envs)
     # A spec, not an id, goes to the workers: an id registered by a script is unknown to them.
     spec = task if isinstance(task, EnvSpec) else registry.spec(task)
-    makers = [partial(_make, spec, index, seeds[index]) for index in range(n_envs)]
-    venv = DummyVecEnv(makers) if vec == "sync" else _subproc(spec, makers, start_method)
+    if vec == "auto":
+        vec = "sync" if n_envs < _BATCH or vectorizing.why_not(spec) else "native"
+    if vec in ("native", "envpool"):
+        venv = _batch(spec, seeds, pooled=vec == "envpool")
+    else:
+        makers = [partial(_make, spec, index, seeds[index]) for index in range(n_envs)]
+        venv = SyncVecEnv(makers) if vec == "sync" else _subproc(spec, makers, start_method)
     if seed is not None:
         venv.seed(seed)
     return GuardVecEnv(venv, spec.id)
+
+
+def _batch(spec: EnvSpec, seeds: list[int | None], *, pooled: bool) -> VectorEnvAdapter:
+    """Environments that one object steps all at once."""
+    if pooled:
+        env = make_pool(spec, len(seeds))
+    else:
+        make = vectorizing.vectorized(spec)
+        if make is None:
+            raise BadArgument(
+                f'vec is "native", but {vectorizing.why_not(spec)}: leave vec at "auto"'
+            )
+        env = make(len(seeds))
+    venv = VectorEnvAdapter(env, spec=spec)
+    for space, seed in zip(venv.get_attr("action_space"), seeds, strict=True):
+        if seed is not None:
+            space.seed(seed)
+    return venv
 
 
 def _make(spec: EnvSpec, index: int, seed: int | None) -> gym.Env:
@@ -80,6 +111,15 @@ def _subproc(spec: EnvSpec, makers: list[Any], start_method: str) -> SubprocVecE
             f"a worker process of {spec.id} ended while it started; its own error is printed above"
             ' (a script needs `if __name__ == "__main__":`), and vec="sync" does without workers'
         ) from error
+
+
+def check_vec(vec: object) -> None:
+    """Refuse what ``vec`` cannot be.
+
+    Raises:
+        BadArgument: There is no such way to step environments.
+    """
+    _require_choice("vec", vec, get_args(Vec))
 
 
 def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

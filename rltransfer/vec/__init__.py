@@ -1,0 +1,19 @@
+"""Vectorized environments of a task, and the running statistics that normalize them."""
+
+from rltransfer.guard import GuardVecEnv
+from rltransfer.normalizing import normalization_of, normalize
+from rltransfer.strict import StrictEnv
+from rltransfer.vec.adapter import VectorEnvAdapter
+from rltransfer.vec.making import StartMethod, Vec, check_vec, make_vec
+
+__all__ = [
+    "GuardVecEnv",
+    "StartMethod",
+    "StrictEnv",
+    "Vec",
+    "VectorEnvAdapter",
+    "check_vec",
+    "make_vec",
+    "normalization_of",
+    "normalize",
+]
