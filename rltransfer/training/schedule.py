@@ -107,6 +107,16 @@ class GroupScheduler:
         """Number of parameters that train now."""
         return sum(p.numel() for p in self._policy.parameters() if p.requires_grad)
 
+    @property
+    def lr_scale(self) -> dict[str, float]:
+        """Factors on the learning rate by parameter name; 1 for those that are absent."""
+        return {
+            parameter: plan.lr_scale
+            for name, plan in self.plans.items()
+            if plan.lr_scale != 1.0
+            for parameter in self.groups[name].parameters
+        }
+
     def rate(self, name: str, base: float) -> float:
         """Learning rate of a group now, 0 while it is frozen."""
         return 0.0 if name in self._frozen else base * self.plans[name].lr_scale

@@ -1,0 +1,105 @@
+"""The whole update of PPO, minibatch by minibatch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from rltransfer.engine.autograd.gradient import Gradient
+from rltransfer.engine.autograd.graph import GraphGradient, why_no_graph
+from rltransfer.engine.autograd.loss import Losses
+from rltransfer.engine.autograd.minibatches import Minibatches, Observations
+from rltransfer.engine.autograd.optimizing import fused
+from rltransfer.engine.features import FeatureCache
+from rltransfer.engine.records import Rollout, Settings, Statistics
+
+
+def train(
+    policy: Any,
+    optimizer: Optimizer,
+    observations: Observations,
+    rollout: Rollout,
+    settings: Settings,
+    cache: FeatureCache | None = None,
+    *,
+    cuda_graph: bool = False,
+    notes: list[str] | None = None,
+) -> Statistics:
+    """Update a policy on a rollout, as SB3's ``PPO.train`` does, with the same numbers.
+
+    The policy is evaluated by its own ``evaluate_actions``, unless activations of its frozen
+    layers are at hand. The optimizer is the given one, with the learning rates that its groups
+    hold now; gradients are left as the last minibatch made them.
+
+    Args:
+        policy: An ``ActorCriticPolicy``. It is put into training mode.
+        optimizer: Its optimizer, of any class.
+        observations: The rollout buffer's, shape (n_steps, n_envs, ...), or a dict of such. They
+            are not copied, but on a GPU with room for them.
+        rollout: The rest of the rollout.
+        settings: Hyperparameters; learning rates are the optimizer's own.
+        cache: Activations of the policy's frozen layers; ignored if it is valid no more.
+        cuda_graph: Whether to replay the gradient as a CUDA graph, where the policy allows it.
+        notes: Gets the reason why a graph that was asked for is not used.
+
+    Returns:
+        What SB3 would log.
+    """
+    policy.set_training_mode(True)
+    usable = cache if cache is not None and cache.valid() else None
+    batches = Minibatches(policy, observations, rollout, usable)
+    gradient = Gradient(policy, optimizer, batches, settings)
+    if cuda_graph:
+        reason = why_no_graph(policy, batches)
+        if reason is None:
+            gradient = GraphGradient(gradient, settings.batch_size)
+        elif notes is not None:
+            notes.append(f"no CUDA graph: {reason}")
+    with fused(optimizer):
+        return _epochs(gradient, rollout)
+
+
+def _epochs(gradient: Gradient, rollout: Rollout) -> Statistics:
+    settings = gradient.settings
+    seen: list[Losses] = []
+    epoch_begins, epoch = 0, -1
+    for epoch in range(settings.n_epochs):
+        epoch_begins = len(seen)
+        shuffled = rollout.permutation()
+        index = gradient.batches.index(shuffled)
+        for start in range(0, len(shuffled), settings.batch_size):
+            part = slice(start, start + settings.batch_size)
+            losses = gradient.losses(shuffled[part], index[part])
+            seen.append(Losses(losses.total.detach(), *losses[1:]))
+            if _diverged(losses, settings):
+                return _statistics(seen, epoch_begins, epoch, stopped=True)
+            gradient.backward(losses)
+            gradient.optimizer.step()
+    return _statistics(seen, epoch_begins, epoch, stopped=False)
+
+
+def _diverged(losses: Losses, settings: Settings) -> bool:
+    if settings.target_kl is None:
+        return False
+    # Compared in the precision of the policy, as SB3 does; reading it waits for a GPU.
+    return bool(losses.kl.cpu().numpy() > 1.5 * settings.target_kl)
+
+
+def _statistics(seen: list[Losses], epoch_begins: int, epoch: int, *, stopped: bool) -> Statistics:
+    """Read all numbers at once, since each reading waits for a GPU."""
+    table = torch.stack([number.double() for losses in seen for number in losses])
+    columns = Losses(*table.reshape(len(seen), len(Losses._fields)).T.cpu().unbind())
+    return Statistics(
+        policy_loss=columns.policy.mean().item(),
+        value_loss=columns.value.mean().item(),
+        entropy_loss=columns.entropy.mean().item(),
+        approx_kl=columns.kl[epoch_begins:].mean().item(),
+        clip_fraction=columns.clip_fraction.mean().item(),
+        loss=columns.total[-1].item(),
+        epochs=epoch + 1,
+        stopped_at=epoch if stopped else None,
+        kl=columns.kl[-1].item() if stopped else math.nan,
+    )

@@ -1,0 +1,170 @@
+"""Which policies have gradients that are written out here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from stable_baselines3.common.distributions import (
+    BernoulliDistribution,
+    CategoricalDistribution,
+    DiagGaussianDistribution,
+    MultiCategoricalDistribution,
+)
+from stable_baselines3.common.policies import (
+    ActorCriticCnnPolicy,
+    ActorCriticPolicy,
+    MultiInputActorCriticPolicy,
+)
+from stable_baselines3.common.torch_layers import MlpExtractor
+from torch import nn
+
+from rltransfer.engine.closed_form.activations import activation_of
+
+POLICIES = (ActorCriticPolicy, ActorCriticCnnPolicy, MultiInputActorCriticPolicy)
+DISTRIBUTIONS = (
+    BernoulliDistribution,
+    CategoricalDistribution,
+    DiagGaussianDistribution,
+    MultiCategoricalDistribution,
+)
+OWN = ("mlp_extractor", "action_net", "value_net")
+OFF = ("amsgrad", "weight_decay", "maximize", "capturable", "differentiable")
+MODULE_HOOKS = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+)
+STEP_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
+
+
+def unsupported(policy: Any, optimizer: Any) -> str | None:
+    """Say why closed form cannot train a policy.
+
+    It can where the policy is one of Stable-Baselines3's own, whose only trained parts are plain
+    MLPs on the CPU with Tanh, ReLU, LeakyReLU or ELU, and a categorical, Bernoulli or diagonal
+    normal distribution; and where the optimizer is torch's Adam with one group.
+
+    Args:
+        policy: The policy, as it trains now.
+        optimizer: Its optimizer.
+
+    Returns:
+        A short phrase for a report; None if it can.
+    """
+    return next(_objections(policy, optimizer), None)
+
+
+def _objections(policy: Any, optimizer: Any) -> Iterator[str]:
+    # In this order: each looks only at what those before it have found in place.
+    yield from _kind(policy)
+    yield from _layers(policy)
+    yield from _parameters(policy)
+    yield from _hooks(policy)
+    yield from _optimizer(policy, optimizer)
+
+
+def _kind(policy: Any) -> Iterator[str]:
+    if type(policy) not in POLICIES:
+        yield f"policy is a {type(policy).__name__}"
+    elif policy.use_sde:
+        yield "actions are explored by gSDE"
+    elif type(policy.action_dist) not in DISTRIBUTIONS:
+        yield f"action distribution is a {type(policy.action_dist).__name__}"
+    elif type(policy.mlp_extractor) is not MlpExtractor:
+        yield f"mlp_extractor is a {type(policy.mlp_extractor).__name__}"
+    for path, module in policy.named_modules():
+        if not path or path.startswith(OWN):
+            for name in vars(module):
+                if callable(getattr(type(module), name, None)):
+                    yield f"{name} of {path or 'the policy'} was replaced"
+
+
+def _layers(policy: Any) -> Iterator[str]:
+    for path in ("mlp_extractor.policy_net", "mlp_extractor.value_net"):
+        net = policy.get_submodule(path)
+        if type(net) is not nn.Sequential:
+            yield f"{path} is a {type(net).__name__}"
+            return
+        for i, layer in enumerate(net):
+            fits = type(layer) is nn.Linear if i % 2 == 0 else activation_of(layer) is not None
+            if not fits:
+                yield f"layer {path}.{i} is {layer}"
+        if len(net) % 2:
+            yield f"layer {path}.{len(net) - 1} has no activation after it"
+    for path in ("action_net", "value_net"):
+        if type(policy.get_submodule(path)) is not nn.Linear:
+            yield f"{path} is {policy.get_submodule(path)}"
+
+
+def _parameters(policy: Any) -> Iterator[str]:
+    fronts = ("features_extractor.", "pi_features_extractor.", "vf_features_extractor.")
+    own = {}
+    for name, parameter in policy.named_parameters():
+        if not name.startswith(fronts):
+            own[name] = parameter
+        elif parameter.requires_grad:
+            yield f"{name} trains"
+    yield from _unknown_parameters(policy, own)
+    for name, parameter in own.items():
+        if parameter.device.type != "cpu":
+            yield f"{name} is on {parameter.device}"
+        if parameter.dtype not in (torch.float32, torch.float64):
+            yield f"{name} is {parameter.dtype}"
+        if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
+            yield f"{name} has a hook"
+    if len({parameter.dtype for parameter in own.values()}) > 1:
+        yield "parameters differ in type"
+    if not any(parameter.requires_grad for parameter in own.values()):
+        yield "no parameter trains"
+
+
+def _unknown_parameters(policy: Any, own: dict[str, nn.Parameter]) -> Iterator[str]:
+    linear = [
+        f"{path}.{tensor}"
+        for path, module in policy.named_modules(remove_duplicate=False)
+        if path.startswith(OWN) and type(module) is nn.Linear
+        for tensor in ("weight", "bias")
+    ]
+    gaussian = type(policy.action_dist) is DiagGaussianDistribution
+    expected = {*linear, "log_std"} if gaussian else set(linear)
+    # named_parameters() names a shared tensor once, and not one that is no parameter.
+    for name in sorted(expected - own.keys()):
+        yield f"{name} is shared, absent or no parameter"
+    for name in sorted(own.keys() - expected):
+        yield f"{name} is no part of the MLPs"
+
+
+def _hooks(policy: Any) -> Iterator[str]:
+    for path, module in policy.named_modules():
+        for kind in MODULE_HOOKS:
+            if _foreign(getattr(module, kind, {})):
+                yield f"{path or 'policy'} has a hook"
+
+
+def _optimizer(policy: Any, optimizer: Any) -> Iterator[str]:
+    if type(optimizer) is not torch.optim.Adam:
+        yield f"optimizer is {type(optimizer).__name__}"
+        return
+    if len(optimizer.param_groups) != 1:
+        yield f"optimizer has {len(optimizer.param_groups)} parameter groups"
+    group = optimizer.param_groups[0]
+    for name in OFF:
+        if group[name]:
+            yield f"Adam has {name}"
+    known = {id(parameter) for parameter in group["params"]}
+    for name, parameter in policy.named_parameters():
+        if parameter.requires_grad and id(parameter) not in known:
+            yield f"{name} is not in the optimizer"
+    if "step" in vars(optimizer) or any(_foreign(getattr(optimizer, kind)) for kind in STEP_HOOKS):
+        yield "optimizer has a hook"
+
+
+def _foreign(hooks: dict[int, Any]) -> bool:
+    """Whether a hook is not this package's own, which only freezes layers and sets rates."""
+    return any(
+        not (getattr(hook, "__module__", None) or "").startswith("rltransfer.")
+        for hook in hooks.values()
+    )

@@ -1,0 +1,52 @@
+"""What the engine does for a model, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from rltransfer.engine.runner import Engine
+
+NAMES = {
+    "closed_form": "closed form",
+    "autograd": "autograd (torch)",
+    "stock": "Stable-Baselines3's own code",
+}
+
+
+def report(model: Any, engine: Engine) -> str:
+    """Describe how a model acts and updates.
+
+    Args:
+        model: The algorithm.
+        engine: Its engine.
+
+    Returns:
+        Lines of the form ``what  how``.
+    """
+    plan = engine.plan()
+    kernels = f" ({'numba' if engine.compiled else 'numpy'})" if plan.path == "closed_form" else ""
+    lines = [
+        ("acts and updates by", NAMES[plan.path] + kernels),
+        *((f"not by {NAMES[path]}", reason) for path, reason in plan.why),
+        ("frozen features", engine.frozen or "none"),
+        ("environments", _environments(model)),
+        ("device", _device(model.device)),
+        *(("note", note) for note in engine.notes),
+    ]
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in lines)
+
+
+def _device(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return device.type
+
+
+def _environments(model: Any) -> str:
+    env = model.get_env()
+    if env is None:
+        return "none"
+    return f"{env.num_envs}, {type(env.unwrapped).__name__}"

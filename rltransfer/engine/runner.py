@@ -1,0 +1,189 @@
+"""The engine of one model: picks the path of each rollout and each update, and takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.utils import obs_as_tensor
+
+from rltransfer.engine import autograd
+from rltransfer.engine.acting import Actor, ClosedFormActor, PolicyActor
+from rltransfer.engine.closed_form import Learner, kernels
+from rltransfer.engine.features import FeatureCache, FrontActor, FrozenFront
+from rltransfer.engine.options import MIB, EngineOptions
+from rltransfer.engine.plan import Plan, choose, has_plain_observations
+from rltransfer.engine.records import Rollout, Settings, Statistics
+from rltransfer.engine.rollout import collect
+from rltransfer.engine.sources import ArraySource, ExtractorSource, FeatureSource
+
+
+class Engine:
+    """Collects rollouts and updates the policy of a PPO model.
+
+    Args:
+        model: A ``stable_baselines3.PPO``.
+        options: Which paths may be taken.
+
+    Attributes:
+        options: The same.
+        notes: What the last update could not do as asked.
+    """
+
+    def __init__(self, model: Any, options: EngineOptions) -> None:
+        self.options = options
+        self.notes: list[str] = []
+        self._model = model
+        self._seen: tuple[Any, ...] = ()
+        self._front: FrozenFront | None = None
+        self._learner: Learner | None = None
+        self._source: FeatureSource | None = None
+        self._cache: FeatureCache | None = None
+
+    def plan(self) -> Plan:
+        """Choose the path for the model as it is now."""
+        return choose(self._model, self.options, self._look())
+
+    @property
+    def compiled(self) -> bool:
+        """Whether closed form uses numba."""
+        asked = self.options.compiled
+        return kernels.available() if asked is None else asked
+
+    @property
+    def frozen(self) -> str:
+        """Which layers of the features extractor are computed once; empty for none."""
+        front = self._look()
+        return "" if front is None else front.description
+
+    def collect(self, env: Any, callback: Any, buffer: Any, n_steps: int) -> bool | None:
+        """Collect a rollout.
+
+        Returns:
+            What SB3's ``collect_rollouts`` returns; None if SB3's own code is to do it.
+        """
+        self._source = self._cache = None
+        plan = self.plan()
+        if plan.path == "stock" or buffer is not self._model.rollout_buffer:
+            return None
+        return collect(self._model, env, callback, buffer, n_steps, self._actor(plan, buffer))
+
+    def train(self, lr_scale: Mapping[str, float]) -> Statistics | None:
+        """Update the policy on the rollout buffer; the learning rate is set already.
+
+        Args:
+            lr_scale: Factors on the learning rate by parameter name; 1 for those that are absent.
+
+        Returns:
+            Statistics; None if SB3's own code is to do it.
+        """
+        model, buffer, plan = self._model, self._model.rollout_buffer, self.plan()
+        if plan.path == "stock" or buffer.generator_ready or not buffer.full:
+            return None
+        self.notes.clear()
+        given = _rollout(buffer), _settings(model, lr_scale)
+        if plan.path == "closed_form":
+            source = self._source or self._new_source()
+            return self._closed_form().train(source.reader(buffer.observations), *given)
+        optimizer = model.policy.optimizer
+        return autograd.train(
+            model.policy,
+            optimizer,
+            buffer.observations,
+            *given,
+            self._cache,
+            cuda_graph=self.options.cuda_graph and model.device.type == "cuda",
+            notes=self.notes,
+        )
+
+    def _look(self) -> FrozenFront | None:
+        """Look at what trains now, and start anew where it is not what it was."""
+        policy = self._model.policy
+        trains = tuple((id(p), p.requires_grad) for p in policy.parameters())
+        now = (id(policy), id(policy.optimizer), trains)
+        if now != self._seen:
+            self._seen = now
+            self._learner = None
+            if self._cache is None or not self._cache.valid():
+                self._front = FrozenFront.of(policy, _example(self._model))
+        return self._front
+
+    def _actor(self, plan: Plan, buffer: Any) -> Actor:
+        policy = self._model.policy
+        if plan.path == "closed_form":
+            self._source = self._new_source()
+            return ClosedFormActor(self._closed_form(), self._source, policy)
+        if self._front is None or not self.options.cache_mib:
+            return PolicyActor(policy)
+        self._cache = self._new_cache(self._front)
+        return FrontActor(policy, self._front, self._cache)
+
+    def _closed_form(self) -> Learner:
+        if self._learner is None:
+            policy = self._model.policy
+            self._learner = Learner(policy, policy.optimizer, compiled=self.compiled)
+        return self._learner
+
+    def _new_source(self) -> FeatureSource:
+        policy = self._model.policy
+        if has_plain_observations(self._model):
+            return ArraySource(next(policy.parameters()).detach().numpy().dtype)
+        return ExtractorSource(policy, self._front, self._new_cache)
+
+    def _new_cache(self, front: FrozenFront) -> FeatureCache:
+        buffer = self._model.rollout_buffer
+        limit = int(self.options.cache_mib * MIB)
+        self._cache = FeatureCache(front, buffer.buffer_size, buffer.n_envs, limit)
+        return self._cache
+
+
+def _example(model: Any) -> Any:
+    """Two observations of the right shape, to see which modules an extractor runs."""
+    space = model.observation_space
+    if isinstance(space, spaces.Dict):
+        zeros: Any = {key: _zeros(part) for key, part in space.spaces.items()}
+    else:
+        zeros = _zeros(space)
+    return obs_as_tensor(zeros, model.device)
+
+
+def _zeros(space: spaces.Space) -> np.ndarray:
+    return np.zeros((2, *(space.shape or ())), space.dtype)
+
+
+def _rollout(buffer: Any) -> Rollout:
+    steps, envs = buffer.buffer_size, buffer.n_envs
+
+    def permutation() -> np.ndarray:
+        # SB3 shuffles rows that are sorted by environment; ours are sorted by time.
+        shuffled = np.random.permutation(steps * envs)
+        return shuffled % steps * envs + shuffled // steps
+
+    return Rollout(
+        actions=buffer.actions.reshape(steps * envs, -1),
+        old_log_prob=buffer.log_probs.reshape(-1),
+        old_values=buffer.values.reshape(-1),
+        advantages=buffer.advantages.reshape(-1),
+        returns=buffer.returns.reshape(-1),
+        permutation=permutation,
+    )
+
+
+def _settings(model: Any, lr_scale: Mapping[str, float]) -> Settings:
+    progress = model._current_progress_remaining
+    clip_values = model.clip_range_vf
+    return Settings(
+        batch_size=model.batch_size,
+        n_epochs=model.n_epochs,
+        clip_range=model.clip_range(progress),
+        clip_range_vf=None if clip_values is None else clip_values(progress),
+        normalize_advantage=model.normalize_advantage,
+        ent_coef=model.ent_coef,
+        vf_coef=model.vf_coef,
+        max_grad_norm=model.max_grad_norm,
+        target_kl=model.target_kl,
+        learning_rate=model.policy.optimizer.param_groups[0]["lr"],
+        lr_scale=lr_scale,
+    )
