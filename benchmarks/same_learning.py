@@ -27,7 +27,6 @@ import json
 import os
 import shlex
 import sys
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
@@ -216,24 +215,19 @@ def build(task: str, settings: Settings, implementation: str, seed: int) -> Any:
 
 def record(model: Any, steps: int) -> list[tuple[int, float]]:
     """Learn for so many steps, and record when episodes ended and with which return."""
-    from stable_baselines3.common.callbacks import BaseCallback
-
     episodes: list[tuple[int, float]] = []
+    train = model.train
+    # SB3 keeps the last 100 episodes otherwise, but a rollout can end more.
+    model._stats_window_size = steps
 
-    class Record(BaseCallback):
-        def _on_training_start(self) -> None:
-            # SB3 keeps the last 100, but a rollout can end more.
-            self.model.ep_info_buffer = deque()
+    def record_and_train() -> None:
+        new = list(model.ep_info_buffer)[len(episodes) :]
+        episodes.extend((model.num_timesteps, float(info["r"])) for info in new)
+        train()
 
-        def _on_step(self) -> bool:
-            return True
-
-        def _on_rollout_end(self) -> None:
-            buffer = self.model.ep_info_buffer or ()
-            new = list(buffer)[len(episodes) :]
-            episodes.extend((self.num_timesteps, float(info["r"])) for info in new)
-
-    model.learn(steps, callback=Record())
+    # No callback: the engine shows values to those it does not know, at a cost.
+    model.train = record_and_train
+    model.learn(steps)
     return episodes
 
 
