@@ -180,6 +180,18 @@ def test_single_precision_is_as_close_as_rounding_allows(actions: str, compiled:
     assert found.value_loss == pytest.approx(logged["train/value_loss"], rel=1e-5)
 
 
+@pytest.mark.parametrize("compiled", COMPILED)
+def test_values_after_an_update_are_those_of_the_new_weights(compiled: bool) -> None:
+    model = made("discrete")
+    observations, rollout = rollout_of(model)
+    learner = Learner(model.policy, model.policy.optimizer, compiled=compiled)
+    learner.train(lambda rows: (observations[rows],) * 2, rollout, settings_of(model))
+    given = -observations[: model.batch_size]  # as many rows as a minibatch, whose memory is free
+    with torch.no_grad():
+        values = model.policy.predict_values(torch.from_numpy(given)).ravel()
+    np.testing.assert_allclose(learner.predict_values(given), values, atol=1e-5)
+
+
 class Repeated(torch_layers.BaseFeaturesExtractor):
     """Features as wide as those of images, from few observations."""
 

@@ -29,7 +29,9 @@ DISTRIBUTIONS = (
     DiagGaussianDistribution,
     MultiCategoricalDistribution,
 )
+# What is computed here instead of by torch.
 OWN = ("mlp_extractor", "action_net", "value_net")
+# Options of Adam that are not written out.
 OFF = ("amsgrad", "weight_decay", "maximize", "capturable", "differentiable")
 MODULE_HOOKS = (
     "_forward_hooks",

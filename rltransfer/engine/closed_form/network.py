@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rltransfer.engine.closed_form.heads import Head
+from rltransfer.engine.closed_form.head import Head
 from rltransfer.engine.closed_form.layout import Layout
 from rltransfer.engine.closed_form.tower import Tower
 

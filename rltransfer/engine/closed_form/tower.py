@@ -9,7 +9,6 @@ import numpy as np
 
 from rltransfer.engine.closed_form.layout import Layer
 
-
 # Features wider than this stay row by row: to transpose them takes longer than it saves.
 WIDE = 128
 

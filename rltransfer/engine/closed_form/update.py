@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rltransfer.engine.closed_form.heads import Batch
+from rltransfer.engine.closed_form.head import Batch
 from rltransfer.engine.closed_form.inputs import Inputs
 from rltransfer.engine.closed_form.kernels.entries import (
     CLIP_FRACTION,

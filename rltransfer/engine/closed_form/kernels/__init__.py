@@ -7,15 +7,18 @@ imported only where it is used, since that takes a second.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 from types import ModuleType
 
 from rltransfer.errors import MissingExtra
 
 
 def available() -> bool:
-    """Whether numba is installed."""
-    return find_spec("numba") is not None
+    """Whether numba is installed, for this version of numpy too."""
+    try:
+        import_module("numba")
+    except ImportError:
+        return False
+    return True
 
 
 def kernels(*, compiled: bool) -> ModuleType:

@@ -4,8 +4,6 @@ Fast math without the assumptions that nothing is infinite or not a number: both
 Matrix products and activations are numpy's, whose vectorized tanh no plain loop reaches.
 """
 
-# pyright: reportIndexIssue=false
-
 from __future__ import annotations
 
 import math
@@ -15,6 +13,7 @@ import numba
 import numpy as np
 
 from rltransfer.engine.closed_form.activations import RECTIFIER, TANH
+from rltransfer.engine.closed_form.kernels.elementary import HALF_LOG_TWO_PI
 from rltransfer.engine.closed_form.kernels.entries import (
     CLIP_FRACTION,
     ENTROPY_LOSS,
@@ -22,7 +21,7 @@ from rltransfer.engine.closed_form.kernels.entries import (
     POLICY_LOSS,
     VALUE_LOSS,
 )
-from rltransfer.engine.closed_form.kernels.plain import HALF_LOG_TWO_PI, activate
+from rltransfer.engine.closed_form.kernels.plain import activate
 
 __all__ = [
     "activate",

@@ -13,6 +13,12 @@ from itertools import pairwise
 import numpy as np
 
 from rltransfer.engine.closed_form.activations import RECTIFIER, TANH
+from rltransfer.engine.closed_form.kernels.elementary import (
+    HALF_LOG_TWO_PI,
+    log_softmax,
+    sigmoid,
+    softplus,
+)
 from rltransfer.engine.closed_form.kernels.entries import (
     CLIP_FRACTION,
     ENTROPY_LOSS,
@@ -20,8 +26,6 @@ from rltransfer.engine.closed_form.kernels.entries import (
     POLICY_LOSS,
     VALUE_LOSS,
 )
-
-HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
 def activate(kind: int, slope: float, values: np.ndarray) -> None:
@@ -248,23 +252,6 @@ def adam(
     np.divide(new_first, gradient, out=gradient)
     np.multiply(gradient, rate, out=gradient)
     np.subtract(weights, gradient, out=new_weights)
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Logarithms of probabilities, shape (choices, rows)."""
-    shifted = logits - np.maximum.reduce(logits)
-    shifted -= np.log(np.add.reduce(np.exp(shifted)))
-    return shifted
-
-
-def softplus(logits: np.ndarray) -> np.ndarray:
-    """Compute log(1 + exp(x)) without overflow."""
-    return np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Compute 1 / (1 + exp(-x))."""
-    return 1 / (1 + np.exp(-logits))
 
 
 def _surrogate(
