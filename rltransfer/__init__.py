@@ -4,6 +4,7 @@ from rltransfer.adapting import adapted
 from rltransfer.agents import Agent, Card, agents, load, read_sb3
 from rltransfer.check import check_task
 from rltransfer.describe import describe
+from rltransfer.engine.options import EngineOptions
 from rltransfer.errors import (
     BadArgument,
     BadCheckpoint,
@@ -26,6 +27,7 @@ from rltransfer.recipe import Recipe
 from rltransfer.registry import Pair, Task, pairs, register_pair, register_task, task, tasks
 from rltransfer.training import TransferMaskablePPO, TransferPPO, TransferRecurrentPPO
 from rltransfer.transfer import adapt
+from rltransfer.vec import VectorEnvAdapter
 
 __version__ = "0.1.0"
 
@@ -35,6 +37,7 @@ __all__ = [
     "BadCheckpoint",
     "BadEnvironment",
     "Card",
+    "EngineOptions",
     "Gain",
     "MissingExtra",
     "NotReachable",
@@ -50,6 +53,7 @@ __all__ = [
     "TransferPPO",
     "TransferRecurrentPPO",
     "UnknownName",
+    "VectorEnvAdapter",
     "adapt",
     "adapted",
     "agents",

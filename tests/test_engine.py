@@ -14,6 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList, EvalC
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecNormalize
 
+import rltransfer as rlt
 from rltransfer import BadArgument
 from rltransfer.engine.options import EngineOptions
 from rltransfer.engine.rollout import looks_at_values
@@ -272,3 +273,9 @@ def test_update_twice_on_one_rollout_as_sb3_does() -> None:
         np.random.seed(0)
         model.train()
     assert differences(*models) < 2e-4
+
+
+def test_the_algorithms_of_sb3_contrib_say_what_they_run_on() -> None:
+    for kind in (rlt.TransferMaskablePPO, rlt.TransferRecurrentPPO):
+        policy = "MlpLstmPolicy" if kind is rlt.TransferRecurrentPPO else "MlpPolicy"
+        assert "sb3-contrib" in build(kind, policy=policy).engine_report()

@@ -15,6 +15,14 @@ from rltransfer.engine.report import report
 from rltransfer.engine.runner import Engine
 
 
+class ContribEngine:
+    """For the algorithms of sb3-contrib, which train on their own code."""
+
+    def engine_report(self) -> str:
+        """Say how this model acts and updates."""
+        return "acts and updates by  sb3-contrib's own code"
+
+
 class EnginePPO(PPO):
     """PPO (Schulman et al. 2017) with rollouts and updates by :mod:`rltransfer.engine`.
 

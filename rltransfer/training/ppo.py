@@ -22,7 +22,7 @@ from rltransfer.agents.files import atomic_write
 from rltransfer.agents.sb3 import export
 from rltransfer.errors import BadArgument
 from rltransfer.training.critic import CriticRefit
-from rltransfer.training.engine import EnginePPO
+from rltransfer.training.engine import ContribEngine, EnginePPO
 from rltransfer.training.schedule import GroupScheduler
 from rltransfer.training.threads import few_threads
 from rltransfer.vec import normalization_of
@@ -155,14 +155,14 @@ class TransferMixin(OnPolicyAlgorithm):
 
 
 class TransferPPO(TransferMixin, EnginePPO):
-    """PPO (Schulman et al. 2017) that trains by layer group, on our own engine."""
+    """PPO (Schulman et al. 2017) that trains by layer group, on :mod:`rltransfer.engine`."""
 
 
-class TransferMaskablePPO(TransferMixin, MaskablePPO):
+class TransferMaskablePPO(TransferMixin, ContribEngine, MaskablePPO):
     """PPO with invalid-action masks (Huang & Ontanon 2022) that trains by layer group."""
 
 
-class TransferRecurrentPPO(TransferMixin, RecurrentPPO):
+class TransferRecurrentPPO(TransferMixin, ContribEngine, RecurrentPPO):
     """PPO with an LSTM policy that trains by layer group."""
 
 
