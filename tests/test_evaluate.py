@@ -16,12 +16,15 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from rltransfer import registry
+import rltransfer as rlt
+from rltransfer import registry, vectorizing
 from rltransfer.agents import Agent, Card
 from rltransfer.agents.normalization import Normalization, RunningStats
 from rltransfer.callbacks import Evaluate, Progress
 from rltransfer.errors import BadArgument, BadEnvironment, SpaceMismatch, UnknownName
 from rltransfer.evaluate import HELD_OUT_SEED, Evaluation, Evaluator, evaluate, random_score
+from rltransfer.evaluation import episodes
+from rltransfer.evaluation.episodes import AtOnce, InTurn
 from rltransfer.vec import make_vec, normalization_of, normalize
 
 
@@ -643,3 +646,18 @@ def test_progress():
         96, callback=Progress(lambda done, total: seen.append((done, total)))
     )
     assert seen == [(0, 96), (32, 96), (64, 96), (96, 96)]
+
+
+@pytest.mark.parametrize(
+    "task", [t for t in rlt.tasks() if vectorizing.vectorized(registry.spec(t)) is not None]
+)
+def test_episodes_stepped_at_once_are_the_same(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for least, kind in ((4, AtOnce), (100, InTurn)):
+        monkeypatch.setattr(episodes, "_BATCH", least)
+        with Evaluator(task, episodes=4, max_steps=150) as evaluator:
+            assert type(evaluator._episodes) is kind
+            model = PPO("MlpPolicy", registry.make(task), seed=1, device="cpu")
+            runs = [evaluator.run(model, deterministic=False), evaluator.random()]
+            found.append([(run.returns.tolist(), run.lengths.tolist()) for run in runs])
+    assert found[0] == found[1]

@@ -15,6 +15,7 @@ from rltransfer.agents.normalization import Normalization
 from rltransfer.errors import BadArgument
 from rltransfer.evaluation.acting import Actor, PolicyActor, RandomActor
 from rltransfer.evaluation.batch import Batch
+from rltransfer.evaluation.episodes import episodes_of
 from rltransfer.evaluation.given import require_fit, resolve
 from rltransfer.evaluation.result import Evaluation
 from rltransfer.evaluation.undisturbed import seeded, undisturbed
@@ -64,6 +65,7 @@ class Evaluator:
             self._envs = [StrictEnv(registry.make(spec), index) for index in range(episodes)]
         if max_steps is None:
             self._require_time_limit()
+        self._episodes = episodes_of(spec, self._envs)
         self._batch = Batch(self._envs[0].observation_space, episodes)
 
     def run(
@@ -91,6 +93,7 @@ class Evaluator:
 
     def close(self) -> None:
         """Close the environments."""
+        self._episodes.close()
         for env in self._envs:
             env.close()
 
@@ -108,8 +111,8 @@ class Evaluator:
     def _play(self, actor: Actor, *, deterministic: bool) -> Evaluation:
         count = len(self._envs)
         returns, lengths = [0.0] * count, [0] * count
-        for row, env in enumerate(self._envs):
-            self._batch.put(row, env.reset(seed=self._seed + row)[0])
+        for row, observation in enumerate(self._episodes.reset(self._seed)):
+            self._batch.put(row, observation)
         self._check([None] * count, step=0)
         live, step = list(range(count)), 0
         while live:
@@ -135,15 +138,14 @@ class Evaluator:
     ) -> list[int]:
         """Step the live episodes, and return those that go on."""
         going = []
-        for row in live:
-            observation, reward, terminated, truncated, _ = self._envs[row].step(actions[row])
+        for row, observation, reward, ended in self._episodes.step(live, actions):
             self._batch.put(row, observation)
-            returns[row] += float(reward)
+            returns[row] += reward
             # The sum of finite rewards is finite, so it stands in for the reward.
             if not math.isfinite(returns[row]):
                 problem = f"the reward is {reward}, not a finite number"
                 raise broken(self.task, row, step, actions[row], problem)
-            if terminated or truncated or step >= self._max_steps:
+            if ended or step >= self._max_steps:
                 lengths[row] = step
             else:
                 going.append(row)
