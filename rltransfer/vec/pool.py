@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -39,7 +38,7 @@ def make_pool(spec: EnvSpec, num_envs: int) -> PooledVectorEnv:
             f"{', '.join(pool_ids())}"
         )
     try:
-        envpool = importlib.import_module("envpool")
+        import envpool
     except ModuleNotFoundError as error:
         raise MissingExtra.of('vec="envpool"', "envpool") from error
     env = registry.make(spec)

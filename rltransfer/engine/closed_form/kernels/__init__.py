@@ -6,7 +6,6 @@ imported only where it is used, since that takes a second.
 
 from __future__ import annotations
 
-from importlib import import_module
 from types import ModuleType
 
 from rltransfer.errors import MissingExtra
@@ -15,7 +14,7 @@ from rltransfer.errors import MissingExtra
 def available() -> bool:
     """Whether numba is installed, for this version of numpy too."""
     try:
-        import_module("numba")
+        import numba  # noqa: F401
     except ImportError:
         return False
     return True
@@ -29,4 +28,8 @@ def kernels(*, compiled: bool) -> ModuleType:
     """
     if compiled and not available():
         raise MissingExtra.of("compiled=True", "fast")
-    return import_module(f"{__name__}.{'compiled' if compiled else 'plain'}")
+    if compiled:
+        from rltransfer.engine.closed_form.kernels import compiled as chosen
+    else:
+        from rltransfer.engine.closed_form.kernels import plain as chosen
+    return chosen
