@@ -15,6 +15,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode
 from stable_baselines3 import PPO
 
@@ -348,12 +349,40 @@ def test_what_cannot_be_asked_of_it() -> None:
     wrapped.additional_wrappers = (gym.wrappers.NormalizeReward.wrapper_spec(),)
     with pytest.raises(BadArgument, match="CartPole-v1 is not in envpool"):
         make_vec(wrapped, 2, vec="envpool")
-    venv = make_vec("CartPole-v1", 2, seed=2**31 - 2, vec="envpool")
-    with pytest.raises(BadArgument, match=r"takes seeds from 0 to 2\*\*31 - 2"):
-        venv.reset()
     env, _ = pool("CartPole-v1")
+    with pytest.raises(BadArgument, match=r"at least 0, one for each of 1 environments"):
+        env.reset(seed=[1, 2])
     with pytest.raises(BadArgument, match="no reset options, and got low"):
         env.reset(options={"low": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("task", "actions"),
+    [
+        ("CartPole-v1", np.zeros(1, int)),  # envpool would abort the process
+        ("CartPole-v1", np.zeros((2, 1), int)),
+        ("CartPole-v1", np.zeros(2)),
+        ("CartPole-v1", np.array([0, 2])),
+        ("CartPole-v1", np.array([0, -1])),
+        ("MountainCarContinuous-v0", np.zeros(2, np.float32)),
+    ],
+)
+def test_actions_outside_the_space_are_refused(task: str, actions: np.ndarray) -> None:
+    with pytest.raises(ResetNeeded):
+        make_pool(registry.spec(task), 2).step(actions)
+    with pytest.raises(BadArgument, match="the actions"):
+        pool(task, n=2)[0].step(actions)
+
+
+def test_all_seeds_and_limits_of_gymnasium_are_taken() -> None:
+    venv = make_vec("CartPole-v1", 2, seed=2**32 - 2, vec="envpool")
+    first = venv.reset()
+    venv.seed(2**32 - 2)
+    np.testing.assert_array_equal(venv.reset(), first)
+    for _ in range(8):  # Each draws a number of 32 bits.
+        venv.seed(None)
+        assert not np.array_equal(venv.reset(), first)
+    make_pool(spec_with_limit("CartPole-v1", 10**12), 1).reset(seed=0)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

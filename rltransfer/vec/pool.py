@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
@@ -87,7 +88,7 @@ class PooledVectorEnv(VectorEnv):
         self.action_space = batch_space(action_space, num_envs)
         self._envpool = envpool
         self._task = task
-        limit = spec.max_episode_steps or _LARGEST - 1
+        limit = min(spec.max_episode_steps or _LARGEST, _LARGEST - 1)
         own = int(envpool.make_spec(task.id).config.max_episode_steps) if task.limited else limit
         self._limit, self._own_limit = min(limit, own), own
         self._steps = np.zeros(num_envs, dtype=np.int64)
@@ -102,7 +103,8 @@ class PooledVectorEnv(VectorEnv):
         """Reset all environments, or those that ``options={"reset_mask": mask}`` names.
 
         Args:
-            seed: Environment ``i`` is seeded with ``seed + i``, which makes new environments.
+            seed: Environment ``i`` is seeded with ``seed + i``, modulo 2**31 - 1, which makes new
+                environments.
             options: Nothing but ``reset_mask``, booleans of shape (n,).
 
         Returns:
@@ -137,8 +139,14 @@ class PooledVectorEnv(VectorEnv):
         Returns:
             Observations, rewards of float64, terminations, truncations, and infos with
             ``final_obs`` if something ended.
+
+        Raises:
+            BadArgument: The actions have another shape or kind, or one is outside its space.
+            ResetNeeded: ``reset`` was not called yet.
         """
-        seen, rewards, terminations, _, _ = self._pool.step(np.asarray(actions))
+        if self._pool is None:
+            raise ResetNeeded("call reset() before step()")
+        seen, rewards, terminations, _, _ = self._pool.step(self._checked(actions))
         observations = self._observe(seen)
         self._steps += 1
         rewards = self._task.reward(rewards, self._steps, self._own_limit)
@@ -156,6 +164,21 @@ class PooledVectorEnv(VectorEnv):
         """Close envpool's environments."""
         if self._pool is not None:
             self._pool.close()
+
+    def _checked(self, actions: np.ndarray) -> np.ndarray:
+        """Refuse what envpool does not: another shape ends the process."""
+        actions, space = np.asarray(actions), self.single_action_space
+        if actions.shape != self.action_space.shape:
+            raise BadArgument(
+                f"the actions have shape {actions.shape}; give {self.action_space.shape}"
+            )
+        if isinstance(space, spaces.Discrete) and (
+            actions.dtype.kind not in "iu" or actions.min() < 0 or actions.max() >= space.n
+        ):
+            raise BadArgument(
+                f"the actions are {actions}; give whole numbers from 0 to {space.n - 1}"
+            )
+        return actions
 
     def _make(self, seeds: list[int]) -> None:
         if self._pool is not None:
@@ -186,10 +209,10 @@ class PooledVectorEnv(VectorEnv):
         if seed is None:
             return drawn
         given = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
-        seeds = [drawn[i] if one is None else int(one) for i, one in enumerate(given)]
-        if len(seeds) != self.num_envs or not all(0 <= one < _LARGEST for one in seeds):
+        if len(given) != self.num_envs or any(one is not None and one < 0 for one in given):
             raise BadArgument(
-                f"seed is {seed!r}: envpool takes seeds from 0 to 2**31 - 2, and one for each of "
-                f"{self.num_envs} environments"
+                f"seed is {seed!r}: give numbers of at least 0, one for each of {self.num_envs} "
+                "environments"
             )
-        return seeds
+        # VecEnv.seed(None) draws numbers of 32 bits, which are more than envpool takes.
+        return [drawn[i] if one is None else int(one) % _LARGEST for i, one in enumerate(given)]
