@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from copy import deepcopy
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from rltransfer.errors import BadArgument, BadEnvironment
-from rltransfer.vec import GuardVecEnv, VectorEnvAdapter
+from rltransfer.vec import GuardVecEnv, VectorEnvAdapter, make_vec
 
 SAME, NEXT, OFF = AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED
 BOX = spaces.Box(-9, 9, (3,), np.float32)
@@ -226,6 +227,36 @@ def test_attributes_of_a_batch() -> None:
     assert not venv.has_attr("action_masks")
     assert venv.env_is_wrapped(Monitor) == [True] * 3
     assert venv.env_is_wrapped(gym.wrappers.TimeLimit) == [False] * 3
+
+
+def test_a_batch_has_no_separate_environments() -> None:
+    venv = VectorEnvAdapter(Batch())
+    for name in ("unwrapped", "env", "no_such"):
+        with pytest.raises(AttributeError, match=f"one batch, has no '{name}'.*vec=\"sync\""):
+            venv.get_attr(name)
+    # It would be an attribute that nobody reads.
+    for indices in (None, [1]):
+        with pytest.raises(BadArgument, match=r"has no 'masspole'.*vec=\"sync\""):
+            venv.set_attr("masspole", 2.0, indices=indices)
+    assert not venv.has_attr("masspole")
+
+
+def test_generators_of_a_batch_are_those_of_its_environments() -> None:
+    ours, theirs = make_vec("CartPole-v1", 3, seed=5, vec="native"), reference(3)
+    for venv in (ours, theirs):
+        venv.seed(5)
+        venv.reset()
+    assert ours.get_attr("np_random_seed") == theirs.get_attr("np_random_seed") == [5, 6, 7]
+    assert len({id(generator) for generator in ours.get_attr("np_random")}) == 3
+
+
+@pytest.mark.parametrize("vec", ["native", "sync"])
+def test_environments_without_pictures_have_none(vec: Any) -> None:
+    venv = make_vec("CartPole-v1", 2, vec=vec)
+    venv.reset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # DummyVecEnv warns.
+        assert venv.get_images() == [None, None]
 
 
 def test_wrappers_of_vectors_are_searched_too() -> None:

@@ -130,8 +130,9 @@ class VectorEnvAdapter(VecEnv):
         self.env.close()
 
     def get_images(self) -> Sequence[np.ndarray | None]:
-        """Frames of all environments."""
-        return list(self.env.render() or [None] * self.num_envs)  # pyright: ignore[reportReturnType]
+        """Frames of all environments; None of each where they do not render arrays."""
+        frames: Any = self.env.render() if self.render_mode == "rgb_array" else None
+        return [None] * self.num_envs if frames is None else list(frames)
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """Attribute of each environment; a row of it, if the batch has an array of them."""

@@ -11,13 +11,20 @@ from gymnasium.vector import VectorEnv, VectorWrapper
 from rltransfer.errors import BadArgument
 from rltransfer.vec.infos import per_env
 
+# What would be the batch itself.
+_OF_ONE = frozenset({"env", "unwrapped"})
+# What Gymnasium gives as a tuple where each environment has its own.
+_IN_ORDER = frozenset({"np_random", "np_random_seed"})
+
 
 class Attributes:
     """Reads, sets and calls what the environments have, one value for each.
 
     ``SyncVectorEnv`` and ``AsyncVectorEnv`` hold environments that can be asked one by one. A
     vector environment that steps all as one batch has attributes of the whole batch: an array with
-    a row for each environment is given row by row, anything else is given to all.
+    a row for each environment is given row by row, anything else is given to all. It has no
+    environments to hand out, and no attributes but its own: setting one that it lacks would change
+    nothing.
 
     Args:
         env: The vector environment.
@@ -38,13 +45,17 @@ class Attributes:
         if self._separate:
             self._require(name)
             return list(self._base.call("get_wrapper_attr", name))
-        return list(per_env(getattr(self._holder(name), name), self._n))
+        values = getattr(self._holder(name), name)
+        if name in _IN_ORDER and isinstance(values, tuple):
+            return list(values)
+        return list(per_env(values, self._n))
 
     def set(self, name: str, value: Any, indices: Sequence[int]) -> None:
         """Set an attribute of some environments.
 
         Raises:
-            BadArgument: All environments share it, and only some were named.
+            BadArgument: All environments share it, and only some were named; or they step as one
+                batch, which lacks it.
         """
         everyone = set(indices) >= set(range(self._n))
         if self._separate:
@@ -52,10 +63,15 @@ class Attributes:
             for index in indices:
                 values[index] = value
             self._base.set_attr(name, values)
-        elif everyone:
-            setattr(next((e for e in self._chain() if hasattr(e, name)), self._base), name, value)
+            return
+        try:
+            holder = self._holder(name)
+        except AttributeError as error:
+            raise BadArgument(str(error)) from error
+        if everyone:
+            setattr(holder, name, value)
         else:
-            self._set_rows(name, value, indices)
+            self._set_rows(getattr(holder, name), name, value, indices)
 
     def call(self, name: str, indices: Sequence[int], *args: Any, **kwargs: Any) -> list[Any]:
         """Call a method of some environments, and return what each gave.
@@ -76,8 +92,7 @@ class Attributes:
             results = per_env(getattr(self._holder(name), name)(*args, **kwargs), self._n)
         return [results[index] for index in indices]
 
-    def _set_rows(self, name: str, value: Any, indices: Sequence[int]) -> None:
-        column = getattr(self._holder(name), name)
+    def _set_rows(self, column: Any, name: str, value: Any, indices: Sequence[int]) -> None:
         if not isinstance(column, np.ndarray) or len(column) != self._n:
             raise BadArgument(f"{name} is the same for all environments: leave out `indices`")
         column[list(indices)] = value
@@ -89,9 +104,12 @@ class Attributes:
 
     def _holder(self, name: str) -> Any:
         for env in self._chain():
-            if hasattr(env, name):
+            if name not in _OF_ONE and hasattr(env, name):
                 return env
-        raise AttributeError(f"{type(self._base).__name__} has no {name!r}")
+        raise AttributeError(
+            f"{type(self._base).__name__}, which steps all environments as one batch, has no "
+            f'{name!r}; environments that are stepped in turn (vec="sync") have their own'
+        )
 
     def _chain(self) -> Iterator[Any]:
         env = self._env
