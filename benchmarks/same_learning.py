@@ -113,6 +113,8 @@ def main() -> int:
             parser.error(f"{name!r} does not exist: choose from {', '.join(TASKS)}")
     if args.seeds < 2:
         parser.error(f"--seeds {args.seeds}: expected at least 2")
+    if args.jobs < 1:
+        parser.error(f"--jobs {args.jobs}: expected at least 1")
     try:
         for folder in (args.runs, args.out):
             folders.check_writable(folder)
@@ -130,11 +132,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--tasks", default=",".join(TASKS), help="names, with commas")
     parser.add_argument("--seeds", type=int, default=10, help="number of paired seeds")
-    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--first-seed", type=int, default=0, help="the others follow it")
     parser.add_argument("--steps", type=int, help="budget (default: each task's own)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
-    parser.add_argument("--runs", type=Path, default=Path("runs/same_learning"))
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "same_learning")
+    words = "folder of the finished runs (default: runs/same_learning)"
+    parser.add_argument("--runs", type=Path, default=Path("runs/same_learning"), help=words)
+    words = "folder of the tables (default: benchmarks/results/same_learning)"
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "same_learning", help=words)
     return parser
 
 

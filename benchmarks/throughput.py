@@ -49,13 +49,21 @@ def main() -> int:
     args = parser.parse_args()
     if args.quick:
         args.workload = args.workload or "cartpole-8x128"
-        args.rounds, args.seconds = 3, 0.2
+        args.rounds = 3 if args.rounds is None else args.rounds
+        args.seconds = 0.2 if args.seconds is None else args.seconds
         args.out = args.out or Path("runs/throughput")
+    args.rounds = 15 if args.rounds is None else args.rounds
+    args.seconds = 1.0 if args.seconds is None else args.seconds
     args.out = args.out or HERE / "results" / "throughput"
     names = _chosen(parser, args.workload, WORKLOADS)
     chosen = _chosen(parser, args.implementations, IMPLEMENTATIONS)
     if args.rounds < 2:
         parser.error(f"--rounds {args.rounds}: expected at least 2")
+    if args.seconds <= 0:
+        parser.error(f"--seconds {args.seconds}: expected more than 0")
+    cores = os.cpu_count() or 1
+    if not 1 <= args.threads <= cores:
+        parser.error(f"--threads {args.threads}: expected 1 to {cores}, the cores that there are")
     if args.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: torch finds no CUDA device")
     cores = tuple(_cores()[-args.threads :])
@@ -79,13 +87,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--implementations", help=f"names, with commas: {', '.join(IMPLEMENTATIONS)}"
     )
-    parser.add_argument("--rounds", type=int, default=15, help="requests to each that are timed")
-    parser.add_argument("--seconds", type=float, default=1.0, help="about how long each takes")
+    parser.add_argument("--rounds", type=int, help="requests to each that are timed (default 15)")
+    parser.add_argument("--seconds", type=float, help="about how long each takes (default 1)")
     parser.add_argument("--warm-up", type=int, default=2, help="iterations before the first round")
     parser.add_argument("--threads", type=int, default=1, help="threads, and cores to pin them to")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--sbx-python", type=Path, help="interpreter that has sbx-rl")
-    parser.add_argument("--quick", action="store_true", help="3 short rounds, one workload")
+    parser.add_argument(
+        "--quick", action="store_true", help="one workload, by default 3 rounds of 0.2 s"
+    )
     parser.add_argument("--out", type=Path, help="folder (default: benchmarks/results/throughput)")
     return parser
 

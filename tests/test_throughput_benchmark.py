@@ -169,7 +169,7 @@ def test_the_command_measures_and_writes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     chosen = "--workload cartpole-8x128 --implementations sb3,ours,env-sb3,sbx"
-    short = "--rounds 2 --seconds 0.01 --warm-up 1"
+    short = "--quick --rounds 2 --seconds 0.01 --warm-up 1"
     monkeypatch.setattr(
         sys, "argv", ["throughput.py", *chosen.split(), *short.split(), "--out", str(tmp_path)]
     )
@@ -177,6 +177,8 @@ def test_the_command_measures_and_writes(
     result = json.loads((tmp_path / "cpu-cartpole-8x128.json").read_text())
     facts, measured, rows = (result[key] for key in ("implementations", "measured", "rows"))
     assert measured.keys() >= {"sb3", "ours", "env-sb3"}
+    # --quick leaves what was asked for.
+    assert {len(reports) for reports in measured.values()} == {result["rounds"]} == {2}
     assert "sbx" in measured or "sbx" in facts["sbx"]["skipped"]
     for report in (report for reports in measured.values() for report in reports):
         assert sum(report["phases"].values()) == pytest.approx(report["seconds"])
@@ -202,13 +204,26 @@ def test_a_worker_that_fails_is_told_from_one_that_is_skipped(
     assert "/nowhere/python" in facts["sbx"]["failed"]
 
 
-def test_the_command_refuses_what_does_not_exist(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("benchmark", "arguments", "words"),
+    [
+        (throughput, "--workload chess", "cartpole-8x128"),
+        (throughput, "--seconds 0", "--seconds 0.0: expected more"),
+        (throughput, "--threads 4096", "--threads 4096: expected 1 to"),
+        (same_learning, "--jobs 0", "--jobs 0: expected at least 1"),
+    ],
+)
+def test_the_commands_refuse_what_does_not_exist(
+    benchmark: Any,
+    arguments: str,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["throughput.py", "--workload", "chess"])
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", *arguments.split()])
     with pytest.raises(SystemExit) as ended:
-        throughput.main()
-    assert ended.value.code == 2 and "cartpole-8x128" in capsys.readouterr().err
+        benchmark.main()
+    assert ended.value.code == 2 and words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

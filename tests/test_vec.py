@@ -13,7 +13,8 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from rltransfer import registry
+import rltransfer as rlt
+from rltransfer import registry, vectorizing
 from rltransfer.agents.normalization import Normalization, RunningStats
 from rltransfer.errors import BadArgument, BadEnvironment, SpaceMismatch, UnknownName
 from rltransfer.guard import GuardVecEnv, all_finite
@@ -153,6 +154,8 @@ def test_tasks_are_stepped_natively_where_that_is_possible(my_tasks):
     # A few are stepped faster in turn.
     assert type(make_vec("rlt/CartPoleLong-v0", 2, seed=0).unwrapped) is SyncVecEnv
     assert native.get_attr("spec")[0].id == "rlt/CartPoleLong-v0"
+    model = rlt.adapt("cartpole", "rlt/CartPoleLong-v0", n_envs=8)
+    assert "8, VectorEnvAdapter of VectorCartPole" in model.engine_report()
     for other in (my_tasks, "vec/Faulty-v0"):
         assert type(make_vec(other, 4, seed=0).unwrapped) is SyncVecEnv
     wrapped = copy.deepcopy(registry.spec("CartPole-v1"))
@@ -226,6 +229,24 @@ def test_unseeded_environments_differ():
 def test_arguments_outside_their_range(arguments, word):
     with pytest.raises(BadArgument, match=word):
         make_vec("CartPole-v1", **{"n_envs": 2, **arguments})
+
+
+def test_environments_are_no_task():
+    venv = make_vec("CartPole-v1", 2)
+    with pytest.raises(BadArgument, match=r"the task is a GuardVecEnv.*model\.set_env"):
+        rlt.adapt("cartpole", venv)
+
+
+def test_a_batch_that_cannot_be_made_is_named():
+    spec = copy.deepcopy(registry.spec("CartPole-v1"))
+    spec.max_episode_steps = 50.0
+    with pytest.raises(BadArgument, match=r"max_episode_steps is 50\.0"):
+        make_vec(spec, 4)
+    spec.max_episode_steps = 50
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vectorizing, "vectorized", lambda spec: lambda n: 1 / 0)
+        with pytest.raises(BadEnvironment, match="could not be made as one batch: Zero"):
+            make_vec(spec, 4, vec="native")
 
 
 def test_unknown_task_is_refused_before_workers_start():

@@ -159,7 +159,11 @@ def _import(sub: Any) -> None:
 def _shared(p: argparse.ArgumentParser) -> None:
     _max_steps(p)
     p.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    words = "how environments are stepped (default auto: all at once where that is faster)"
+    words = (
+        "how environments are stepped: sync in turn, subproc each in its own process, native all at"
+        " once (classic control), envpool in its threads (other random numbers); default auto:"
+        " native or sync, whichever is faster"
+    )
     p.add_argument("--vec", choices=get_args(Vec), default="auto", help=words)
     _set(p)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from gymnasium.vector import VectorEnv
 
 from rltransfer.engine.runner import Engine
 
@@ -49,4 +50,7 @@ def _environments(model: Any) -> str:
     env = model.get_env()
     if env is None:
         return "none"
-    return f"{env.num_envs}, {type(env.unwrapped).__name__}"
+    base = env.unwrapped
+    batch = getattr(base, "env", None)
+    inner = f" of {type(batch.unwrapped).__name__}" if isinstance(batch, VectorEnv) else ""
+    return f"{env.num_envs}, {type(base).__name__}{inner}"

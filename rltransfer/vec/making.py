@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, get_args
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import VectorEnv
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from rltransfer import registry, vectorizing
-from rltransfer.errors import BadArgument, BadEnvironment
+from rltransfer.errors import BadArgument, BadEnvironment, TransferError
 from rltransfer.guard import GuardVecEnv
 from rltransfer.strict import StrictEnv
 from rltransfer.vec.adapter import VectorEnvAdapter
@@ -55,13 +57,18 @@ def make_vec(
     Raises:
         UnknownName: Gymnasium has no such id.
         MissingExtra: The environment, or envpool, needs a package that is not installed.
-        BadArgument: ``n_envs``, ``seed``, ``vec`` or ``start_method`` is outside its range, or the
-            task cannot be stepped in that way.
+        BadArgument: ``n_envs``, ``seed``, ``vec`` or ``start_method`` is outside its range, the
+            task is no id or spec, or it cannot be stepped in that way.
         BadEnvironment: An environment cannot be made.
     """
     check_vec(vec)
     _require_choice("start_method", start_method, get_args(StartMethod))
     seeds = _seeds(seed, n_envs)
+    if not isinstance(task, str | EnvSpec):
+        raise BadArgument(
+            f"the task is a {type(task).__name__}: give a Gymnasium id, module:id or a spec; "
+            "model.set_env(...) takes environments that exist already"
+        )
     # A spec, not an id, goes to the workers: an id registered by a script is unknown to them.
     spec = task if isinstance(task, EnvSpec) else registry.spec(task)
     if vec == "auto":
@@ -86,12 +93,24 @@ def _batch(spec: EnvSpec, seeds: list[int | None], *, pooled: bool) -> VectorEnv
             raise BadArgument(
                 f'vec is "native", but {vectorizing.why_not(spec)}: leave vec at "auto"'
             )
-        env = make(len(seeds))
+        env = _made(spec, make, len(seeds))
     venv = VectorEnvAdapter(env, spec=spec)
     for space, seed in zip(venv.get_attr("action_space"), seeds, strict=True):
         if seed is not None:
             space.seed(seed)
     return venv
+
+
+def _made(spec: EnvSpec, make: Callable[[int], VectorEnv], n_envs: int) -> VectorEnv:
+    try:
+        return make(n_envs)
+    except TransferError:
+        raise
+    except Exception as error:
+        raise BadEnvironment(
+            f"{spec.id} could not be made as one batch: {type(error).__name__}: "
+            f"{' '.join(str(error).split())}"
+        ) from error
 
 
 def _make(spec: EnvSpec, index: int, seed: int | None) -> gym.Env:

@@ -68,7 +68,7 @@ def step_limits(limit: StepLimit, num_envs: int) -> NDArray[np.int64]:
     Raises:
         BadArgument: A limit is not a whole number above 0, or there are not ``num_envs`` of them.
     """
-    limits = [limit] * num_envs if limit is None or isinstance(limit, int) else list(limit)
+    limits = list(limit) if isinstance(limit, Sequence | np.ndarray) else [limit] * num_envs
     require_length("max_episode_steps", len(limits), num_envs)
     for number in limits:
         if number is not None and (type(number) is not int or number < 1):
