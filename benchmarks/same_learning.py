@@ -41,7 +41,7 @@ from rltransfer.errors import TransferError
 from rltransfer.experiments import folders
 from rltransfer.pretrain import versions
 
-HERE = Path(__file__).parent
+PUBLISHED = Path(__file__).parent / "results" / "same_learning"
 Settings = dict[str, Any]
 Run = dict[str, Any]
 
@@ -116,6 +116,7 @@ def main() -> int:
     if args.jobs < 1:
         parser.error(f"--jobs {args.jobs}: expected at least 1")
     try:
+        args.out = args.out or (PUBLISHED if _whole(parser, args) else args.runs)
         for folder in (args.runs, args.out):
             folders.check_writable(folder)
             folder.mkdir(parents=True, exist_ok=True)
@@ -137,9 +138,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     words = "folder of the finished runs (default: runs/same_learning)"
     parser.add_argument("--runs", type=Path, default=Path("runs/same_learning"), help=words)
-    words = "folder of the tables (default: benchmarks/results/same_learning)"
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "same_learning", help=words)
+    words = "folder of the tables (default: benchmarks/results/same_learning; of a part: --runs)"
+    parser.add_argument("--out", type=Path, help=words)
     return parser
+
+
+def _whole(parser: argparse.ArgumentParser, args: argparse.Namespace) -> bool:
+    """Whether this is the whole benchmark, and no part of it."""
+    return all(
+        getattr(args, name) == parser.get_default(name)
+        for name in ("tasks", "seeds", "first_seed", "steps")
+    )
 
 
 def run_all(tasks: dict[str, Settings], args: argparse.Namespace) -> list[Run]:
