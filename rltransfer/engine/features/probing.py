@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from rltransfer.engine.features.branch import Branch
+from rltransfer.engine.features.layout import is_foreign
 from rltransfer.engine.features.observing import Call, Run, observe, undisturbed
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -130,7 +131,7 @@ def _hooked(extractor: nn.Module) -> bool:
         for name in HOOKS
         for hook in getattr(module, name).values()
     )
-    return any(not str(getattr(hook, "__module__", "")).startswith("rltransfer.") for hook in hooks)
+    return any(is_foreign(hook) for hook in hooks)
 
 
 def _drops(module: nn.Module) -> bool:
