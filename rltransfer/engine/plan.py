@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
 from stable_baselines3.common.policies import ActorCriticPolicy
@@ -81,6 +82,9 @@ def _not_autograd(model: Any) -> str | None:
 
 
 def _not_closed_form(model: Any, front: FrozenFront | None) -> str | None:
+    kept = model.action_space.dtype
+    if isinstance(model.action_space, spaces.Box) and not np.can_cast(np.float32, kept):
+        return f"the rollout buffer rounds actions to {kept}"
     reason = closed_form.unsupported(model.policy, model.policy.optimizer)
     if reason is None and not _needs_no_gradient(model, front):
         return "the features extractor trains"

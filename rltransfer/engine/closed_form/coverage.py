@@ -78,10 +78,9 @@ def _kind(policy: Any) -> Iterator[str]:
     elif type(policy.mlp_extractor) is not MlpExtractor:
         yield f"mlp_extractor is a {type(policy.mlp_extractor).__name__}"
     for path, module in policy.named_modules():
-        if not path or path.startswith(OWN):
-            for name in vars(module):
-                if callable(getattr(type(module), name, None)):
-                    yield f"{name} of {path or 'the policy'} was replaced"
+        for name in vars(module):
+            if callable(getattr(type(module), name, None)):
+                yield f"{name} of {path or 'the policy'} was replaced"
 
 
 def _layers(policy: Any) -> Iterator[str]:
