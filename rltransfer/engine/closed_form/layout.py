@@ -100,6 +100,13 @@ class Layout:
             for segment in self.trained():
                 segment.parameter.copy_(torch.from_numpy(segment.of(flat)))
 
+    def write_gradients(self, flat: np.ndarray) -> None:
+        """Leave a flat vector as the gradients of the parameters that train, and no others."""
+        for segment in self.segments:
+            gradient = torch.empty_like(segment.parameter)
+            gradient.numpy()[...] = segment.of(flat)
+            segment.parameter.grad = gradient if segment.parameter.requires_grad else None
+
     def log_std_of(self, flat: np.ndarray) -> np.ndarray:
         """View its logarithm of the standard deviation, which is empty for discrete actions."""
         return flat[:0] if self.log_std is None else self.log_std.of(flat)
@@ -120,7 +127,8 @@ class Layout:
         start = self.size
         self._append(f"{name}.weight", linear.weight)
         self._append(f"{name}.bias", linear.bias)
-        shape = (linear.in_features + 1, linear.out_features)
+        # Python's integers: widths may be of the type of the action space, as small as int8.
+        shape = (int(linear.in_features) + 1, int(linear.out_features))
         return Layer(start, shape, activation, linear.weight, linear.bias)
 
     def _append(self, name: str, parameter: nn.Parameter) -> Segment:

@@ -77,6 +77,7 @@ class Update:
         self._actor = [layer.of(flat) if layer.trains else None for layer in layout.actor]
         self._critic = [layer.of(flat) if layer.trains else None for layer in layout.critic]
         self._log_std = layout.log_std_of(flat)
+        self._clipped = np.zeros_like(flat)
         # Of a tower without a layer that trains, the last one still has to run.
         self._starts = [
             min(lowest_of(gradients), len(gradients) - 1)
@@ -106,6 +107,8 @@ class Update:
         state = self._network.state
         self._network.layout.write(state.weights)
         self._adam.write(state.first, state.second, state.steps)
+        if state.steps:
+            self._network.layout.write_gradients(self._clipped)
 
     def _epochs(self, inputs: Inputs) -> Statistics:
         settings, rows = self._settings, len(self._rollout.rows)
@@ -174,6 +177,7 @@ class Update:
         scale = self._settings.max_grad_norm / (norm + 1e-6)
         # Not min(1, scale), which hides that a norm is not a number.
         scale = 1.0 if scale > 1 else float(scale)
+        np.multiply(self._gradient, scale, out=self._clipped)
         for run, gradient in stretches:
             network.kernels.adam(
                 *old.within(run.start, run.stop),
