@@ -17,7 +17,13 @@ class Actor(Protocol):
     """Chooses actions step by step, and knows values and log probabilities at the end.
 
     Each draws from torch's global generator what ``policy.forward`` draws, in the same order.
+
+    Attributes:
+        may_wait: Whether values of the states where a time limit cut an episode may be computed
+            after the rollout: they draw no random numbers and remember nothing.
     """
+
+    may_wait: bool
 
     def begin(self, n_steps: int, n_envs: int) -> None:
         """Prepare for a rollout of so many steps."""
@@ -42,6 +48,8 @@ class Actor(Protocol):
 
 class PolicyActor:
     """Acts through ``policy.forward``, whatever the policy is."""
+
+    may_wait = False
 
     def __init__(self, policy: Any) -> None:
         self._policy = policy
@@ -68,8 +76,9 @@ class PolicyActor:
 
     def finish(self, buffer: Any) -> None:
         """Hand over what was kept."""
-        buffer.values[:] = self._values
-        buffer.log_probs[:] = self._log_probs
+        steps = len(self._values)
+        buffer.values[:steps] = self._values
+        buffer.log_probs[:steps] = self._log_probs
 
     @torch.no_grad()
     def predict_values(self, observations: Any) -> np.ndarray:
@@ -88,25 +97,26 @@ class ClosedFormActor:
     Args:
         learner: Holds the weights.
         source: Gives the features.
-        policy: The policy that the weights come from.
     """
 
-    def __init__(self, learner: Learner, source: FeatureSource, policy: Any) -> None:
+    may_wait = True
+
+    def __init__(self, learner: Learner, source: FeatureSource) -> None:
         self._learner = learner
         self._source = source
-        self._parameters = tuple(policy.parameters())
 
     def begin(self, n_steps: int, n_envs: int) -> None:
         """Read the weights."""
-        self._read()
+        self._learner.read()
         self._source.begin(n_steps, n_envs)
         self._evaluated: list[Pair] = []
 
     def act(self, observations: Any, step: int) -> np.ndarray:
         """Choose actions, which takes the actor alone."""
-        # Only a callback that we do not know might have changed the weights since the last step.
-        if self._evaluated and self._versions() != self._read_at:
-            self._read()
+        # A callback that we do not know might have changed the weights since the last step, also
+        # through ``tensor.data``, which torch does not count.
+        if self._evaluated:
+            self._learner.read()
         self._features = self._source.compute(observations, step)
         self._actions = self._learner.act(self._features[0])
         return self._actions
@@ -132,16 +142,10 @@ class ClosedFormActor:
             values[rows], log_probs[rows] = self._evaluate(*take(rows), actions[rows])
 
     def predict_values(self, observations: Any) -> np.ndarray:
-        """Values of a batch of observations."""
+        """Values of a batch of observations, by the weights of now."""
+        self._learner.read()
         return self._learner.predict_values(self._source.compute(observations)[1])
 
     def _evaluate(self, actor: np.ndarray, critic: np.ndarray, actions: np.ndarray) -> Pair:
         actions = actions.reshape(len(actor), -1).astype(np.float32, copy=False)
         return self._learner.predict_values(critic), self._learner.log_prob(actor, actions)
-
-    def _read(self) -> None:
-        self._read_at = self._versions()
-        self._learner.read()
-
-    def _versions(self) -> tuple[int, ...]:
-        return tuple(parameter._version for parameter in self._parameters)

@@ -19,13 +19,19 @@ Timeouts = list[tuple[int, int, Any]]
 
 
 def collect(
-    model: Any, env: VecEnv, callback: BaseCallback, buffer: Any, n_steps: int, actor: Actor
+    model: Any,
+    env: VecEnv,
+    callback: BaseCallback,
+    buffer: Any,
+    n_steps: int,
+    new_actor: Callable[[], Actor],
 ) -> bool:
     """Fill the rollout buffer, as ``OnPolicyAlgorithm.collect_rollouts`` does.
 
     Values, log probabilities and the values of states where a time limit cut an episode are
     computed for all steps together after the last one, which is cheaper and gives the same up to
-    rounding. A callback that might look at the first two gets them at every step.
+    rounding. A callback that might look at the first two gets them at every step, and as it might
+    change the weights, states are evaluated at once.
 
     Args:
         model: The algorithm.
@@ -33,7 +39,8 @@ def collect(
         callback: Called at every step.
         buffer: A ``RolloutBuffer`` or ``DictRolloutBuffer``.
         n_steps: Steps of each environment.
-        actor: Chooses the actions.
+        new_actor: Makes what chooses the actions; called when ``on_rollout_start`` of the callback
+            has changed what it wants to.
 
     Returns:
         False if the callback ended the training.
@@ -43,10 +50,12 @@ def collect(
     if model.use_sde:
         model.policy.reset_noise(env.num_envs)
     callback.on_rollout_start()
+    actor = new_actor()
     actor.begin(n_steps, env.num_envs)
     seen = {"self": model, "env": env, "callback": callback}
     seen |= {"rollout_buffer": buffer, "n_rollout_steps": n_steps}
     watched, timeouts = looks_at_values(callback), []
+    may_wait = actor.may_wait and not watched
     bounded = to_environment(model)
     for step in range(n_steps):
         if model.use_sde and model.sde_sample_freq > 0 and step % model.sde_sample_freq == 0:
@@ -63,16 +72,20 @@ def collect(
             seen["values"], seen["log_probs"] = actor.evaluated(step)
         callback.update_locals(seen)
         if not callback.on_step():
-            _evaluate(model, buffer, step, timeouts, actor)
+            _evaluate(buffer, step, actor)
+            _bootstrap(model, buffer, timeouts, actor)
             return False
         model._update_info_buffer(infos, dones)
         _store(buffer, step, observations, actions, rewards, model._last_episode_starts)
         if dones.any():
             timeouts += _timeouts(step, dones, infos)
+            while timeouts and not may_wait:
+                _bootstrap(model, buffer, [timeouts.pop(0)], actor)
         model._last_obs = new_obs
         model._last_episode_starts = dones
-    _evaluate(model, buffer, n_steps, timeouts, actor)
-    buffer.full = True
+    _evaluate(buffer, n_steps, actor)
+    _bootstrap(model, buffer, timeouts, actor)
+    buffer.full = n_steps == buffer.buffer_size
     compute_returns(buffer, actor.predict_values(model._last_obs), model._last_episode_starts)
     callback.update_locals(seen)
     callback.on_rollout_end()
@@ -130,14 +143,18 @@ def _timeouts(step: int, dones: np.ndarray, infos: Any) -> Timeouts:
     ]
 
 
-def _evaluate(model: Any, buffer: Any, filled: int, timeouts: Timeouts, actor: Actor) -> None:
-    """Evaluate the steps that are there, and the states that a time limit hid.
-
-    The value of such a state is added to the last reward (Pardo et al. 2018, section 3).
-    """
+def _evaluate(buffer: Any, filled: int, actor: Actor) -> None:
+    """Evaluate the steps that are there."""
     actor.finish(buffer)
     buffer.pos = filled
     buffer.values[filled:] = buffer.log_probs[filled:] = 0.0
+
+
+def _bootstrap(model: Any, buffer: Any, timeouts: Timeouts, actor: Actor) -> None:
+    """Add the values of the states that a time limit hid to the rewards before them.
+
+    See Pardo et al. 2018, section 3.
+    """
     if timeouts:
         steps, indices, terminal = zip(*timeouts, strict=True)
         values = actor.predict_values(_stacked(terminal, model.observation_space))

@@ -36,11 +36,16 @@ class Engine:
         self.options = options
         self.notes: list[str] = []
         self._model = model
-        self._seen: tuple[Any, ...] = ()
+        self._parts: tuple[Any, ...] = ()
+        self._trains: tuple[Any, ...] = ()
         self._front: FrozenFront | None = None
         self._learner: Learner | None = None
         self._source: FeatureSource | None = None
         self._cache: FeatureCache | None = None
+
+    def __reduce__(self) -> Any:
+        """Copy and pickle as an engine that has yet to look at its model."""
+        return Engine, (self._model, self.options)
 
     def plan(self) -> Plan:
         """Choose the path for the model as it is now."""
@@ -65,57 +70,59 @@ class Engine:
             What SB3's ``collect_rollouts`` returns; None if SB3's own code is to do it.
         """
         self._source = self._cache = None
-        plan = self.plan()
-        if plan.path == "stock" or buffer is not self._model.rollout_buffer:
+        if self.plan().path == "stock" or buffer is not self._model.rollout_buffer:
             return None
-        return collect(self._model, env, callback, buffer, n_steps, self._actor(plan, buffer))
+        return collect(self._model, env, callback, buffer, n_steps, self._new_actor)
 
-    def train(self, lr_scale: Mapping[str, float]) -> Statistics | None:
-        """Update the policy on the rollout buffer; the learning rate is set already.
+    def can_train(self) -> bool:
+        """Tell whether ``train`` updates on the rollout buffer, rather than SB3's own code."""
+        buffer = self._model.rollout_buffer
+        return self.plan().path != "stock" and buffer.full and not buffer.generator_ready
+
+    def train(self, settings: Settings) -> Statistics:
+        """Update the policy on the rollout buffer; the optimizer's learning rate is set already.
 
         Args:
-            lr_scale: Factors on the learning rate by parameter name; 1 for those that are absent.
-
-        Returns:
-            Statistics; None if SB3's own code is to do it.
+            settings: Hyperparameters of this moment.
         """
         model, buffer, plan = self._model, self._model.rollout_buffer, self.plan()
-        if plan.path == "stock" or buffer.generator_ready or not buffer.full:
-            return None
         self.notes.clear()
-        given = _rollout(buffer), _settings(model, lr_scale)
+        rollout = _rollout(buffer)
         if plan.path == "closed_form":
             source = self._source or self._new_source()
-            return self._closed_form().train(source.reader(buffer.observations), *given)
-        optimizer = model.policy.optimizer
+            take = source.reader(buffer.observations)
+            return self._closed_form().train(take, rollout, settings)
         return autograd.train(
             model.policy,
-            optimizer,
+            model.policy.optimizer,
             buffer.observations,
-            *given,
+            rollout,
+            settings,
             self._cache,
             cuda_graph=self.options.cuda_graph and model.device.type == "cuda",
             notes=self.notes,
         )
 
     def _look(self) -> FrozenFront | None:
-        """Look at what trains now, and start anew where it is not what it was."""
+        """Look at the policy as it is now, and start anew where it is not what it was."""
         policy = self._model.policy
+        parts = _parts_of(policy)
         trains = tuple((id(p), p.requires_grad) for p in policy.parameters())
-        now = (id(policy), id(policy.optimizer), trains)
-        if now != self._seen:
-            self._seen = now
+        if parts != self._parts:
+            # Of another policy, or one with other layers: what was computed says nothing of it.
+            self._source = self._cache = None
+        if (parts, trains) != (self._parts, self._trains):
+            self._parts, self._trains = parts, trains
             self._learner = None
-            if self._cache is None or not self._cache.valid():
-                self._front = FrozenFront.of(policy, _example(self._model))
+            self._front = FrozenFront.of(policy, _example(self._model))
         return self._front
 
-    def _actor(self, plan: Plan, buffer: Any) -> Actor:
-        policy = self._model.policy
+    def _new_actor(self) -> Actor:
+        policy, plan = self._model.policy, self.plan()
         if plan.path == "closed_form":
             self._source = self._new_source()
-            return ClosedFormActor(self._closed_form(), self._source, policy)
-        if self._front is None or not self.options.cache_mib:
+            return ClosedFormActor(self._closed_form(), self._source)
+        if plan.path == "stock" or self._front is None or not self.options.cache_mib:
             return PolicyActor(policy)
         self._cache = self._new_cache(self._front)
         return FrontActor(policy, self._front, self._cache)
@@ -137,6 +144,18 @@ class Engine:
         limit = int(self.options.cache_mib * MIB)
         self._cache = FeatureCache(front, buffer.buffer_size, buffer.n_envs, limit)
         return self._cache
+
+
+def _parts_of(policy: Any) -> tuple[Any, ...]:
+    """What a policy computes with, besides parameters; held, so that identities stay."""
+    # Keys of hooks are never given twice.
+    hooks = (
+        tuple(getattr(module, kind))
+        for module in policy.modules()
+        for kind in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
+    )
+    distribution = getattr(policy, "action_dist", None)
+    return (*policy.modules(), distribution, policy.optimizer, *hooks)
 
 
 def _example(model: Any) -> Any:
@@ -171,11 +190,17 @@ def _rollout(buffer: Any) -> Rollout:
     )
 
 
-def _settings(model: Any, lr_scale: Mapping[str, float]) -> Settings:
+def settings_of(model: Any, lr_scale: Mapping[str, float]) -> Settings:
+    """Read the hyperparameters of a PPO model for one update; schedules are asked once.
+
+    Args:
+        model: The algorithm; the learning rate is read from its optimizer.
+        lr_scale: Factors on the learning rate by parameter name; 1 for those that are absent.
+    """
     progress = model._current_progress_remaining
     clip_values = model.clip_range_vf
     return Settings(
-        batch_size=model.batch_size,
+        batch_size=model.batch_size or model.rollout_buffer.buffer_size * model.n_envs,
         n_epochs=model.n_epochs,
         clip_range=model.clip_range(progress),
         clip_range_vf=None if clip_values is None else clip_values(progress),

@@ -10,9 +10,9 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.utils import explained_variance
 
 from rltransfer.engine.options import EngineOptions
-from rltransfer.engine.records import Statistics
+from rltransfer.engine.records import Settings, Statistics
 from rltransfer.engine.report import report
-from rltransfer.engine.runner import Engine
+from rltransfer.engine.runner import Engine, settings_of
 
 
 class ContribEngine:
@@ -48,14 +48,16 @@ class EnginePPO(PPO):
 
     def train(self) -> None:
         """Update the policy on the rollout buffer; see ``PPO.train``."""
-        self.policy.set_training_mode(True)
-        self._update_learning_rate(self.policy.optimizer)
-        statistics = self._running().train(self._lr_scale())
-        if statistics is None:
+        engine = self._running()
+        if not engine.can_train():
             super().train()
             return
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(self.policy.optimizer)
+        settings = settings_of(self, self._lr_scale())
+        statistics = engine.train(settings)
         self._n_updates += statistics.epochs
-        self._log_update(statistics)
+        self._log_update(statistics, settings)
 
     def _running(self) -> Engine:
         if self._engine is None or self._engine.options is not self.engine_options:
@@ -69,12 +71,9 @@ class EnginePPO(PPO):
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_engine", "engine_options"]
 
-    def _log_update(self, statistics: Statistics) -> None:
+    def _log_update(self, statistics: Statistics, settings: Settings) -> None:
         buffer, policy = self.rollout_buffer, self.policy
-        clip_range: Any = self.clip_range
-        clip_range_vf: Any = self.clip_range_vf
         values, returns = buffer.values.flatten(), buffer.returns.flatten()
-        progress = self._current_progress_remaining
         if statistics.stopped_at is not None and self.verbose >= 1:
             print(
                 f"Early stopping at step {statistics.stopped_at} due to reaching max kl:"
@@ -91,6 +90,6 @@ class EnginePPO(PPO):
         if hasattr(policy, "log_std"):
             record("train/std", torch.exp(policy.log_std).mean().item())
         record("train/n_updates", self._n_updates, exclude="tensorboard")
-        record("train/clip_range", clip_range(progress))
-        if clip_range_vf is not None:
-            record("train/clip_range_vf", clip_range_vf(progress))
+        record("train/clip_range", settings.clip_range)
+        if settings.clip_range_vf is not None:
+            record("train/clip_range_vf", settings.clip_range_vf)

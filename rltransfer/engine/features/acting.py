@@ -25,6 +25,8 @@ class FrontActor:
         cache: An empty cache for the rollout.
     """
 
+    may_wait = False
+
     def __init__(self, policy: Any, front: FrozenFront, cache: FeatureCache) -> None:
         self._policy = policy
         self._front = front
