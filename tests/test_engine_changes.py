@@ -135,6 +135,25 @@ def test_a_rollout_shorter_than_the_buffer_is_refused_as_by_sb3() -> None:
             learn(model, 1)
 
 
+class Last(BaseCallback):
+    """Keeps what the end of a rollout shows."""
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        self.last = [torch.as_tensor(self.locals[name]) for name in ("n_steps", "values", "dones")]
+
+
+@pytest.mark.parametrize("path", ["auto", "autograd"])
+def test_the_end_of_a_rollout_shows_the_last_values(path: Any) -> None:
+    callbacks = Last(), Last()
+    for model, callback in zip(pair(), callbacks, strict=True):
+        model.engine_options = EngineOptions(path=path)
+        learn(model, 2, callback)
+    torch.testing.assert_close(callbacks[0].last, callbacks[1].last, atol=SAME, rtol=SAME)
+
+
 class Counting:
     """A schedule that counts how often it was asked."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium import spaces
 from stable_baselines3.common import callbacks as sb3_callbacks
 from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
@@ -86,7 +87,9 @@ def collect(
     _evaluate(buffer, n_steps, actor)
     _bootstrap(model, buffer, timeouts, actor)
     buffer.full = n_steps == buffer.buffer_size
-    compute_returns(buffer, actor.predict_values(model._last_obs), model._last_episode_starts)
+    last_values = actor.predict_values(model._last_obs)
+    compute_returns(buffer, last_values, model._last_episode_starts)
+    seen.update(n_steps=n_steps, values=torch.from_numpy(last_values)[:, None].to(model.device))
     callback.update_locals(seen)
     callback.on_rollout_end()
     return True
