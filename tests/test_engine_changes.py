@@ -89,8 +89,12 @@ def _swap(policy: Any) -> None:
     policy.features_extractor.cnn[1] = nn.Tanh()
 
 
+def _double_by_data(policy: Any) -> None:
+    policy.features_extractor.cnn[0].weight.data.mul_(2)
+
+
 @pytest.mark.parametrize("moment", ["start", "end"])
-@pytest.mark.parametrize("change", [_hook, _swap])
+@pytest.mark.parametrize("change", [_hook, _swap, _double_by_data])
 @pytest.mark.parametrize("frozen", ["", ".cnn"])
 def test_what_a_callback_changes_in_a_frozen_extractor(
     moment: str, change: Any, frozen: str

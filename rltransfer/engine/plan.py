@@ -16,6 +16,7 @@ from torch import nn
 from rltransfer.engine import closed_form
 from rltransfer.engine.features import FrozenFront
 from rltransfer.engine.options import EngineOptions, Path
+from rltransfer.engine.replaced import replaced_methods
 
 ORDER: tuple[Path, ...] = ("closed_form", "autograd", "stock")
 
@@ -76,6 +77,8 @@ def _not_autograd(model: Any) -> str | None:
     kinds = (RolloutBuffer, DictRolloutBuffer)
     if type(model.rollout_buffer) not in kinds:
         return f"the rollout buffer is a {type(model.rollout_buffer).__name__}"
+    for name in replaced_methods(model.rollout_buffer):
+        return f"{name} of the rollout buffer was replaced"
     if not isinstance(model.policy, ActorCriticPolicy):
         return f"the policy is a {type(model.policy).__name__}, no ActorCriticPolicy"
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,10 +11,12 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common import callbacks as sb3_callbacks
 from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
+from stable_baselines3.common.preprocessing import is_image_space, maybe_transpose
 from stable_baselines3.common.utils import obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 
 from rltransfer.engine.acting import Actor
+from rltransfer.engine.replaced import replaced_methods
 from rltransfer.engine.returns import compute_returns
 
 Timeouts = list[tuple[int, int, Any]]
@@ -101,6 +104,7 @@ def looks_at_values(callback: BaseCallback) -> bool:
     if isinstance(callback, ConvertCallback) and callback.callback is not None:
         return True  # a user's function
     known = kind.__module__ == sb3_callbacks.__name__ or kind.__module__.startswith("rltransfer.")
+    known = known and not replaced_methods(callback)
     return not known or any(looks_at_values(inner) for inner in _inner(callback))
 
 
@@ -139,7 +143,8 @@ def _store(
 def _timeouts(step: int, dones: np.ndarray, infos: Any) -> Timeouts:
     """Where a time limit cut an episode, and what was observed last."""
     return [
-        (step, int(index), infos[index]["terminal_observation"])
+        # A copy, as environments may hand out the same array again.
+        (step, int(index), copy.deepcopy(infos[index]["terminal_observation"]))
         for index in np.flatnonzero(dones)
         if infos[index].get("terminal_observation") is not None
         and infos[index].get("TimeLimit.truncated", False)
@@ -170,4 +175,6 @@ def _stacked(observations: Sequence[Any], space: spaces.Space) -> Any:
             key: _stacked([one[key] for one in observations], part)
             for key, part in space.spaces.items()
         }
+    if is_image_space(space):
+        observations = [maybe_transpose(one, space) for one in observations]
     return np.stack(observations).reshape(-1, *(space.shape or ()))

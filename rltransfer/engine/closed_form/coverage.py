@@ -19,8 +19,11 @@ from stable_baselines3.common.policies import (
 )
 from stable_baselines3.common.torch_layers import MlpExtractor
 from torch import nn
+from torch.nn.modules.module import _has_any_global_hook
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from rltransfer.engine.closed_form.activations import activation_of
+from rltransfer.engine.replaced import replaced_methods
 
 POLICIES = (ActorCriticPolicy, ActorCriticCnnPolicy, MultiInputActorCriticPolicy)
 DISTRIBUTIONS = (
@@ -78,9 +81,10 @@ def _kind(policy: Any) -> Iterator[str]:
     elif type(policy.mlp_extractor) is not MlpExtractor:
         yield f"mlp_extractor is a {type(policy.mlp_extractor).__name__}"
     for path, module in policy.named_modules():
-        for name in vars(module):
-            if callable(getattr(type(module), name, None)):
-                yield f"{name} of {path or 'the policy'} was replaced"
+        for name in replaced_methods(module):
+            yield f"{name} of {path or 'the policy'} was replaced"
+    for name in replaced_methods(policy.action_dist):
+        yield f"{name} of the action distribution was replaced"
 
 
 def _layers(policy: Any) -> Iterator[str]:
@@ -139,6 +143,8 @@ def _unknown_parameters(policy: Any, own: dict[str, nn.Parameter]) -> Iterator[s
 
 
 def _hooks(policy: Any) -> Iterator[str]:
+    if _has_any_global_hook():
+        yield "all modules have a hook"
     for path, module in policy.named_modules():
         for kind in MODULE_HOOKS:
             if _foreign(getattr(module, kind, {})):
@@ -159,6 +165,8 @@ def _optimizer(policy: Any, optimizer: Any) -> Iterator[str]:
     for name, parameter in policy.named_parameters():
         if parameter.requires_grad and id(parameter) not in known:
             yield f"{name} is not in the optimizer"
+    if _global_optimizer_pre_hooks or _global_optimizer_post_hooks:
+        yield "all optimizers have a hook"
     if "step" in vars(optimizer) or any(_foreign(getattr(optimizer, kind)) for kind in STEP_HOOKS):
         yield "optimizer has a hook"
 

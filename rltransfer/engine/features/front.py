@@ -104,12 +104,18 @@ class FrozenFront:
 
         It knows of tensors that were replaced, modified in place or thawed, and of modules that are
         no longer held in evaluation mode. Changes through ``tensor.data.copy_`` and the like, which
-        torch does not count, go unseen.
+        torch does not count, show in the sum of a tensor.
         """
-        tensors = tuple(
-            (id(t), t._version, t.data_ptr(), t.requires_grad) for t in self._find_tensors()
+        found = self._find_tensors()
+        tensors = tuple((id(t), t._version, t.data_ptr(), t.requires_grad) for t in found)
+        # Read at once, since each reading waits for a GPU.
+        sums = [t.detach().sum(dtype=torch.float64) for t in found]
+        totals = torch.stack(sums).cpu().numpy().tobytes() if sums else b""
+        return (
+            tensors,
+            totals,
+            tuple(tuple(module._forward_pre_hooks) for module in self._find_modules()),
         )
-        return tensors, tuple(tuple(module._forward_pre_hooks) for module in self._find_modules())
 
     def _find_modules(self) -> list[nn.Module]:
         tops = [module for branch in self._branches for module in branch.front_modules]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -101,19 +102,32 @@ def observe(policy: Any, extractor: nn.Module, observation: Any, *, training: bo
 
 @contextmanager
 def undisturbed(policy: nn.Module) -> Iterator[None]:
-    """Put random streams, modes and buffers of a policy back as they were.
+    """Put random streams, attributes, modes and buffers of a policy back as they were.
 
-    Running a policy in training mode draws Dropout masks and moves BatchNorm statistics.
+    Running a policy in training mode draws Dropout masks and moves BatchNorm statistics, and a
+    user's own module may count or average what it sees.
     """
-    modes = [(module, module.training) for module in policy.modules()]
+    attributes = [(module, dict(vars(module))) for module in policy.modules()]
+    arrays = [
+        (value, copy.copy(value) if isinstance(value, np.ndarray) else value.clone())
+        for _, held in attributes
+        for value in held.values()
+        if isinstance(value, np.ndarray | Tensor)
+    ]
+    streams = random.getstate(), np.random.get_state()
     before = _snapshot(policy)
     devices = {p.device for p in policy.parameters() if p.device.type == "cuda"}
     with torch.random.fork_rng(list(devices)), torch.no_grad():
         try:
             yield
         finally:
-            for module, training in modes:
-                module.training = training
+            random.setstate(streams[0])
+            np.random.set_state(streams[1])
+            for module, held in attributes:
+                vars(module).clear()
+                vars(module).update(held)
+            for array, value in arrays:
+                array[...] = value
             for kept in before:
                 if kept.has_moved():
                     kept.module._buffers[kept.name] = kept.buffer.copy_(kept.value)
