@@ -51,6 +51,11 @@ def choose(model: Any, options: EngineOptions, front: FrozenFront | None) -> Pla
     raise AssertionError("nothing hinders SB3's own code")
 
 
+def is_stock(model: Any, options: EngineOptions) -> bool:
+    """Tell whether a model runs on SB3's own code, without looking at the faster paths."""
+    return options.path == "stock" or _not_autograd(model) is not None
+
+
 def has_plain_observations(model: Any) -> bool:
     """Tell whether observations are features as they are: vectors, flattened."""
     policy, space = model.policy, model.observation_space

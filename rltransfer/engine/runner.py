@@ -14,7 +14,7 @@ from rltransfer.engine.acting import Actor, ClosedFormActor, PolicyActor
 from rltransfer.engine.closed_form import Learner, kernels
 from rltransfer.engine.features import FeatureCache, FrontActor, FrozenFront
 from rltransfer.engine.options import MIB, EngineOptions
-from rltransfer.engine.plan import Plan, choose, has_plain_observations
+from rltransfer.engine.plan import Plan, choose, has_plain_observations, is_stock
 from rltransfer.engine.records import Rollout, Settings, Statistics
 from rltransfer.engine.rollout import collect
 from rltransfer.engine.sources import ArraySource, ExtractorSource, FeatureSource
@@ -70,14 +70,15 @@ class Engine:
             What SB3's ``collect_rollouts`` returns; None if SB3's own code is to do it.
         """
         self._source = self._cache = None
-        if self.plan().path == "stock" or buffer is not self._model.rollout_buffer:
+        if is_stock(self._model, self.options) or buffer is not self._model.rollout_buffer:
             return None
         return collect(self._model, env, callback, buffer, n_steps, self._new_actor)
 
     def can_train(self) -> bool:
         """Tell whether ``train`` updates on the rollout buffer, rather than SB3's own code."""
         buffer = self._model.rollout_buffer
-        return self.plan().path != "stock" and buffer.full and not buffer.generator_ready
+        stock = is_stock(self._model, self.options)
+        return not stock and buffer.full and not buffer.generator_ready
 
     def train(self, settings: Settings) -> Statistics:
         """Update the policy on the rollout buffer; the optimizer's learning rate is set already.

@@ -147,7 +147,8 @@ def _hooks(policy: Any) -> Iterator[str]:
         yield "all modules have a hook"
     for path, module in policy.named_modules():
         for kind in MODULE_HOOKS:
-            if _foreign(getattr(module, kind, {})):
+            hooks = getattr(module, kind, {})
+            if hooks and _foreign(hooks):
                 yield f"{path or 'policy'} has a hook"
 
 

@@ -127,7 +127,7 @@ def undisturbed(policy: nn.Module) -> Iterator[None]:
                 vars(module).clear()
                 vars(module).update(held)
             for array, value in arrays:
-                array[...] = value
+                array[...] = value  # pyright: ignore[reportArgumentType]
             for kept in before:
                 if kept.has_moved():
                     kept.module._buffers[kept.name] = kept.buffer.copy_(kept.value)
