@@ -31,7 +31,7 @@ def report(model: Any, engine: Engine) -> str:
     lines = [
         ("acts and updates by", NAMES[plan.path] + kernels),
         *((f"not by {NAMES[path]}", reason) for path, reason in plan.why),
-        ("frozen features", engine.frozen or "none"),
+        ("computed once", engine.frozen or "nothing"),
         ("environments", _environments(model)),
         ("device", _device(model.device)),
         *(("note", note) for note in engine.notes),
