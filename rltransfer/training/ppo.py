@@ -118,8 +118,7 @@ class TransferMixin(OnPolicyAlgorithm):
             self.transfer.scheduler.advance(1.0 - self._current_progress_remaining)
 
     def _update_info_buffer(self, infos: list[dict[str, Any]], dones: Any = None) -> None:
-        if any(infos):  # most steps have nothing to tell
-            super()._update_info_buffer(infos, dones)
+        super()._update_info_buffer(infos, dones)
         if self.transfer and self.transfer.refit:
             self.transfer.refit.observe(infos)
 
