@@ -13,6 +13,7 @@ from rltransfer.engine import autograd
 from rltransfer.engine.acting import Actor, ClosedFormActor, PolicyActor
 from rltransfer.engine.closed_form import Learner, kernels
 from rltransfer.engine.features import FeatureCache, FrontActor, FrozenFront
+from rltransfer.engine.hooks import KINDS
 from rltransfer.engine.options import MIB, EngineOptions
 from rltransfer.engine.plan import Plan, choose, has_plain_observations, is_stock
 from rltransfer.engine.records import Rollout, Settings, Statistics
@@ -150,11 +151,7 @@ class Engine:
 def _parts_of(policy: Any) -> tuple[Any, ...]:
     """What a policy computes with, besides parameters; held, so that identities stay."""
     # Keys of hooks are never given twice.
-    hooks = (
-        tuple(getattr(module, kind))
-        for module in policy.modules()
-        for kind in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
-    )
+    hooks = (tuple(getattr(module, kind)) for module in policy.modules() for kind in KINDS)
     distribution = getattr(policy, "action_dist", None)
     return (*policy.modules(), distribution, policy.optimizer, *hooks)
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.utils import obs_as_tensor
 
-from rltransfer.engine.features import FeatureCache, FrozenFront
+from rltransfer.engine.features import FeatureCache, FrozenFront, pick
 from rltransfer.engine.records import Pair, Take
 
 
@@ -95,7 +95,7 @@ class ExtractorSource:
         """Read the cache; without one, run the extractor on the observations."""
         front, cache = self._front, self._cache
         if front is None or cache is None or not cache.valid():
-            return lambda rows: self.compute(_rows(stored, rows))
+            return lambda rows: self.compute(pick(stored, rows))
         return lambda rows: self._arrays(front.finish(cache.take(rows, stored)))
 
     def _arrays(self, features: Any) -> Pair:
@@ -103,9 +103,3 @@ class ExtractorSource:
             return features[0].numpy(), features[1].numpy()
         array = features.numpy()
         return array, array
-
-
-def _rows(stored: Any, rows: np.ndarray) -> Any:
-    if isinstance(stored, dict):
-        return {key: _rows(part, rows) for key, part in stored.items()}
-    return stored.reshape(-1, *stored.shape[2:])[rows]

@@ -23,6 +23,7 @@ from torch.nn.modules.module import _has_any_global_hook
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from rltransfer.engine.closed_form.activations import activation_of
+from rltransfer.engine.hooks import hooks_of, is_foreign
 from rltransfer.engine.replaced import replaced_methods
 
 POLICIES = (ActorCriticPolicy, ActorCriticCnnPolicy, MultiInputActorCriticPolicy)
@@ -36,12 +37,6 @@ DISTRIBUTIONS = (
 OWN = ("mlp_extractor", "action_net", "value_net")
 # Options of Adam that are not written out.
 OFF = ("amsgrad", "weight_decay", "maximize", "capturable", "differentiable")
-MODULE_HOOKS = (
-    "_forward_hooks",
-    "_forward_pre_hooks",
-    "_backward_hooks",
-    "_backward_pre_hooks",
-)
 STEP_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 
 
@@ -146,10 +141,8 @@ def _hooks(policy: Any) -> Iterator[str]:
     if _has_any_global_hook():
         yield "all modules have a hook"
     for path, module in policy.named_modules():
-        for kind in MODULE_HOOKS:
-            hooks = getattr(module, kind, {})
-            if hooks and _foreign(hooks):
-                yield f"{path or 'policy'} has a hook"
+        if any(map(is_foreign, hooks_of(module))):
+            yield f"{path or 'policy'} has a hook"
 
 
 def _optimizer(policy: Any, optimizer: Any) -> Iterator[str]:
@@ -168,13 +161,6 @@ def _optimizer(policy: Any, optimizer: Any) -> Iterator[str]:
             yield f"{name} is not in the optimizer"
     if _global_optimizer_pre_hooks or _global_optimizer_post_hooks:
         yield "all optimizers have a hook"
-    if "step" in vars(optimizer) or any(_foreign(getattr(optimizer, kind)) for kind in STEP_HOOKS):
+    hooks = [hook for kind in STEP_HOOKS for hook in getattr(optimizer, kind).values()]
+    if "step" in vars(optimizer) or any(map(is_foreign, hooks)):
         yield "optimizer has a hook"
-
-
-def _foreign(hooks: dict[int, Any]) -> bool:
-    """Whether a hook is not this package's own, which only freezes layers and sets rates."""
-    return any(
-        not (getattr(hook, "__module__", None) or "").startswith("rltransfer.")
-        for hook in hooks.values()
-    )

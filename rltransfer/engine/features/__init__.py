@@ -1,7 +1,7 @@
 """The frozen front of a policy: computed once for each observation, while acting."""
 
 from rltransfer.engine.features.acting import FrontActor
-from rltransfer.engine.features.cache import FeatureCache
+from rltransfer.engine.features.cache import FeatureCache, pick
 from rltransfer.engine.features.front import Activations, FrozenFront
 from rltransfer.engine.features.heads import act_on_features, evaluate_features
 
@@ -12,4 +12,5 @@ __all__ = [
     "FrozenFront",
     "act_on_features",
     "evaluate_features",
+    "pick",
 ]

@@ -87,12 +87,21 @@ class FeatureCache:
     def _observed(self, rows: Any, observations: Any) -> Any:
         if isinstance(rows, Tensor):
             rows = rows.cpu().numpy()
-        return obs_as_tensor(_pick(observations, rows), self.front.device)
+        return obs_as_tensor(pick(observations, rows), self.front.device)
 
 
-def _pick(observations: Any, rows: np.ndarray) -> Any:
+def pick(observations: Any, rows: np.ndarray) -> Any:
+    """Pick rows of a rollout's observations.
+
+    Args:
+        observations: Shape (n_steps, n_envs, ...), or a dict of such.
+        rows: Row numbers ``step * n_envs + env``, shape (B,), integers.
+
+    Returns:
+        Shape (B, ...), or a dict of such.
+    """
     if isinstance(observations, Mapping):
-        return {key: _pick(part, rows) for key, part in observations.items()}
+        return {key: pick(part, rows) for key, part in observations.items()}
     return observations.reshape(-1, *observations.shape[2:]).take(rows, axis=0)
 
 

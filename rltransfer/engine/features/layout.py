@@ -8,6 +8,8 @@ import torch
 from stable_baselines3.common.torch_layers import CombinedExtractor, NatureCNN
 from torch import Tensor, nn
 
+from rltransfer.engine.hooks import is_foreign
+
 # Others may call ``view``, which needs the usual order; so may a layer or a hook of a user's own
 # inside one of these.
 INDIFFERENT = (NatureCNN, CombinedExtractor)
@@ -32,11 +34,6 @@ def takes_channels_last(extractor: nn.Module) -> bool:
             for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
         )
     )
-
-
-def is_foreign(hook: Any) -> bool:
-    """Tell whether a hook is not this package's own, which only freezes layers."""
-    return not str(getattr(hook, "__module__", "")).startswith("rltransfer.")
 
 
 def channels_last(value: Any) -> Any:

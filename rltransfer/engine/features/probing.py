@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -12,10 +11,8 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from rltransfer.engine.features.branch import Branch
-from rltransfer.engine.features.layout import is_foreign
 from rltransfer.engine.features.observing import Call, Run, observe, undisturbed
-
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+from rltransfer.engine.hooks import hooks_of, is_foreign
 
 # Relative to the largest number. A batch of another size may be computed by another kernel, which
 # on a GPU may round to the 10 bits of TF32; what depends on other rows differs by far more.
@@ -125,13 +122,7 @@ def _is_frozen(module: nn.Module) -> bool:
 
 def _hooked(extractor: nn.Module) -> bool:
     """Tell whether someone else watches or changes what the extractor's modules do."""
-    hooks: Iterable[Any] = (
-        hook
-        for module in extractor.modules()
-        for name in HOOKS
-        for hook in getattr(module, name).values()
-    )
-    return any(is_foreign(hook) for hook in hooks)
+    return any(is_foreign(hook) for module in extractor.modules() for hook in hooks_of(module))
 
 
 def _drops(module: nn.Module) -> bool:
