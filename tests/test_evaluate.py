@@ -23,7 +23,6 @@ from rltransfer.agents.normalization import Normalization, RunningStats
 from rltransfer.callbacks import Evaluate, Progress
 from rltransfer.errors import BadArgument, BadEnvironment, SpaceMismatch, UnknownName
 from rltransfer.evaluate import HELD_OUT_SEED, Evaluation, Evaluator, evaluate, random_score
-from rltransfer.evaluation import episodes
 from rltransfer.evaluation.episodes import AtOnce, InTurn
 from rltransfer.vec import make_vec, normalization_of, normalize
 
@@ -654,7 +653,7 @@ def test_progress():
 def test_episodes_stepped_at_once_are_the_same(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for least, kind in ((4, AtOnce), (100, InTurn)):
-        monkeypatch.setattr(episodes, "_BATCH", least)
+        monkeypatch.setattr(vectorizing, "BATCH", least)
         with Evaluator(task, episodes=4, max_steps=150) as evaluator:
             assert type(evaluator._episodes) is kind
             model = PPO("MlpPolicy", registry.make(task), seed=1, device="cpu")

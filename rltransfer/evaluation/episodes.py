@@ -14,8 +14,6 @@ from rltransfer import vectorizing
 
 # A row, what it observed, its reward, and whether its episode ended.
 Outcome = tuple[int, Any, float, bool]
-# Fewer are stepped faster in turn.
-_BATCH = 4
 
 
 class Episodes(Protocol):
@@ -99,5 +97,5 @@ def episodes_of(spec: EnvSpec, envs: Sequence[gym.Env]) -> Episodes:
         spec: The task.
         envs: Its environments, one for each row.
     """
-    make = vectorizing.vectorized(spec) if len(envs) >= _BATCH else None
+    make = vectorizing.vectorized(spec) if vectorizing.pays(spec, len(envs)) else None
     return InTurn(envs) if make is None else AtOnce(make(len(envs)))

@@ -23,9 +23,6 @@ from rltransfer.vec.sync import SyncVecEnv
 Vec = Literal["auto", "sync", "subproc", "native", "envpool"]
 StartMethod = Literal["spawn", "forkserver", "fork"]
 
-# Fewer are stepped faster in turn: a batch of classic control takes the time of about three.
-_BATCH = 4
-
 
 def make_vec(
     task: str | EnvSpec,
@@ -72,7 +69,7 @@ def make_vec(
     # A spec, not an id, goes to the workers: an id registered by a script is unknown to them.
     spec = task if isinstance(task, EnvSpec) else registry.spec(task)
     if vec == "auto":
-        vec = "sync" if n_envs < _BATCH or vectorizing.why_not(spec) else "native"
+        vec = "native" if vectorizing.pays(spec, n_envs) else "sync"
     if vec in ("native", "envpool"):
         venv = _batch(spec, seeds, pooled=vec == "envpool")
     else:
