@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from processor import processor
 from stable_baselines3 import PPO
 from stable_baselines3.common.envs import FakeImageEnv
 
@@ -174,20 +175,11 @@ def _ratio(values: list[float]) -> str:
 def machine() -> dict[str, Any]:
     packages = ("rltransfer", "stable-baselines3", "torch", "numpy")
     return {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {_processor()}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {processor()}",
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
         "threads": torch.get_num_threads(),
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or "unknown processor"
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else "unknown processor"
 
 
 def _note(facts: dict[str, Any]) -> str:

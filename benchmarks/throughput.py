@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from processor import processor
 from throughput_workers import tables
 from throughput_workers.pool import Report, Setup, Worker, WorkerError, workers
 from throughput_workers.summary import summarize
@@ -177,16 +178,6 @@ def written(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Results of this device that the folder holds, in the order of the workloads."""
     paths = [args.out / f"{args.device}-{name}.json" for name in WORKLOADS]
     return [json.loads(path.read_text()) for path in paths if path.exists()]
-
-
-def processor() -> str:
-    """Name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or "unknown processor"
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else "unknown processor"
 
 
 def _cores() -> list[int]:
