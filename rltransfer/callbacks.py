@@ -87,6 +87,20 @@ class Evaluate(BaseCallback):
             stochastic=np.array(stochastic).reshape(shape),
         )
 
+    def hold(self, model: Any, steps: int) -> None:
+        """Record a model that is not trained: evaluated once, its score stays what it is.
+
+        Args:
+            model: The model.
+            steps: Where the flat curve ends, in environment steps.
+        """
+        if self._evaluator is None:
+            self._evaluator = self._open()
+        result = self._evaluator.run(model), self._evaluator.run(model, deterministic=False)
+        self._steps, self._results = [0, steps], [result, result]
+        self._evaluator.close()
+        self._evaluator = None
+
     def _on_training_start(self) -> None:
         start, total = self.model.num_timesteps, self.model._total_timesteps
         if self._steps and start < self._steps[-1]:

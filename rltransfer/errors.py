@@ -44,6 +44,18 @@ class BadEnvironment(TransferError):
     """An environment broke its contract (non-finite observation, wrong shape, ...)."""
 
 
+class Diverged(TransferError):
+    """Training produced a loss, gradient or weight that is not finite."""
+
+
+class Interrupted(TransferError):
+    """Training was asked to stop (SIGTERM, SIGINT); what was done so far is saved."""
+
+
+class SweepFailed(TransferError):
+    """Some runs of a sweep ended without a result; all others are finished and kept."""
+
+
 class MissingExtra(TransferError):
     """An optional dependency is not installed."""
 

@@ -77,7 +77,10 @@ def execute(
         model = build(spec, agent)
         description = describe(model)
         try:
-            _learn(model, spec, evaluation, folder, report)
+            if spec.train:
+                _learn(model, spec, evaluation, folder, report)
+            else:
+                evaluation.hold(model, spec.steps)
         except BaseException:
             close(model)
             raise

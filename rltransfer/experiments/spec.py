@@ -19,6 +19,10 @@ from rltransfer.recipe import Recipe
 from rltransfer.training.ppo import check_steps
 from rltransfer.vec import Vec, check_vec
 
+RUN_VERSION = 1
+"""Goes up when the same spec would give other numbers, so that old results are not reused."""
+_NO_NUMBERS = ("source", "label", "vec")
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
@@ -43,6 +47,10 @@ class RunSpec:
         device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
         vec: How the training environments are stepped; see :func:`rltransfer.vec.make_vec`.
         hyperparameters: Changes to the source's hyperparameters.
+        train: False only evaluates the agent before its first update: the zero-shot control.
+        checkpoint_every: Environment steps after which training is cut: the environments and every
+            random stream start afresh from the seed and the number of the part, so that a run
+            which is resumed there gives the same numbers as one that was never interrupted.
 
     Raises:
         BadArgument: A field is outside its range, or cannot be stored as data.
@@ -62,6 +70,8 @@ class RunSpec:
     device: str = "auto"
     vec: Vec = "auto"
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    train: bool = True
+    checkpoint_every: int = 250_000
 
     @classmethod
     def of(cls, agent: Agent, target: str, recipe: Recipe, **settings: Any) -> RunSpec:
@@ -92,11 +102,12 @@ class RunSpec:
         steps = _item(self.steps)
         check_steps(steps)
         object.__setattr__(self, "steps", int(steps))
-        for name in ("seed", "points", "episodes", "max_steps"):
+        for name in ("seed", "points", "episodes", "max_steps", "checkpoint_every"):
             object.__setattr__(self, name, _item(getattr(self, name)))
         check_seed(self.seed)
         check_whole("points", self.points, 1)
         check_whole("episodes", self.episodes, 1)
+        check_whole("checkpoint_every", self.checkpoint_every, 1)
         check_vec(self.vec)
         if self.max_steps is not None:
             check_whole("max_steps", self.max_steps, 1)
@@ -105,6 +116,16 @@ class RunSpec:
 
     def __hash__(self) -> int:
         return hash(json.dumps(asdict(self), sort_keys=True))
+
+    @property
+    def id(self) -> str:
+        """First 20 hex digits of a SHA-256 over all that changes the numbers of the run.
+
+        Names do not, and neither does how the environments are stepped.
+        """
+        data = {name: value for name, value in asdict(self).items() if name not in _NO_NUMBERS}
+        text = json.dumps({"version": RUN_VERSION, **data}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def check_whole(name: str, value: Any, least: int) -> None:
