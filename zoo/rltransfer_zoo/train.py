@@ -94,21 +94,29 @@ AGENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def train(name: str, folder: Path, *, seed: int) -> None:
-    """Train one agent and store it as ``<folder>/<name>.safetensors`` and ``.json``."""
+def train(name: str, folder: Path, *, seed: int, store_as: str | None = None) -> None:
+    """Train one agent and store it as ``<folder>/<name>.safetensors`` and ``.json``.
+
+    Args:
+        name: Which one.
+        folder: Where it goes.
+        seed: Seed of the training.
+        store_as: Another name to store it under.
+    """
+    called = store_as or name
     settings = dict(AGENTS[name])
     task, steps = settings.pop("task"), settings.pop("steps")
     started = time.monotonic()
     agent = pretrain(
         task,
         steps,
-        name=name,
+        name=called,
         seed=seed,
         command=f"python -m rltransfer_zoo.train {name} --seed {seed}",
         **settings,
     )
-    agent.save(folder / name)
-    print(f"{name}: {agent.card.score} after {time.monotonic() - started:.0f} s", flush=True)
+    agent.save(folder / called)
+    print(f"{called}: {agent.card.score} after {time.monotonic() - started:.0f} s", flush=True)
 
 
 def main(argv: list[str] | None = None) -> int:
