@@ -8,11 +8,14 @@ from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium import spaces
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from rltransfer.agents.normalization import Normalization
+from rltransfer.engine.closed_form import Predictor, cannot_act
+from rltransfer.engine.plan import has_plain_observations
 from rltransfer.errors import BadEnvironment
 from rltransfer.normalizing import observation_normalizer
 
@@ -35,7 +38,7 @@ class Actor(Protocol):
 
 
 class PolicyActor:
-    """Acts by a model's policy, in one batch.
+    """Acts by a model's policy, in one batch; without torch where the closed form can.
 
     Args:
         model: A Stable-Baselines3 model.
@@ -62,6 +65,7 @@ class PolicyActor:
         self._state: Any = None
         self._masks = _mask_functions(envs) if isinstance(model, MaskablePPO) else []
         self._last_masks: np.ndarray | None = None
+        self._predictor = _predictor(model, deterministic=deterministic)
         samples_noise = getattr(model, "use_sde", False) and not deterministic
         self._noise_every = getattr(model, "sde_sample_freq", -1) if samples_noise else None
 
@@ -70,8 +74,13 @@ class PolicyActor:
         self._refresh_noise(step)
         # All rows, ended or not: a policy may answer differently, in the last bits, to another
         # size of batch, and a sample belongs to a row.
+        observations = self._normalize(observations)
+        if self._predictor is not None:
+            actions = self._predictor.predict(observations)
+            if actions is not None:
+                return actions
         actions, self._state = self._model.predict(
-            self._normalize(observations),
+            observations,
             state=self._state,
             episode_start=np.full(self._rows, step == 0),
             deterministic=self._deterministic,
@@ -116,6 +125,16 @@ class RandomActor:
         for row in live:
             actions[row] = self._spaces[row].sample()
         return actions
+
+
+def _predictor(model: Any, *, deterministic: bool) -> Predictor | None:
+    """Make what stands in for ``model.predict``, unless it may compute anything else."""
+    own = type(model).predict is not BaseAlgorithm.predict or "predict" in vars(model)
+    if own or cannot_act(model.policy) is not None or not has_plain_observations(model):
+        return None
+    if next(model.policy.parameters()).dtype != torch.float32:  # which torch would refuse
+        return None
+    return Predictor(model.policy, deterministic=deterministic)
 
 
 def _mask_functions(envs: Sequence[gym.Env]) -> list[Callable[[], np.ndarray]]:

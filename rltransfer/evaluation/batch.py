@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,14 @@ class Batch:
         """Write one row."""
         for key, array in self._arrays.items():
             array[row] = observation if key is None else observation[key]
+
+    def put_rows(self, rows: Sequence[int], observations: np.ndarray) -> None:
+        """Write some rows of a whole batch; its observations are arrays."""
+        array = self._arrays[None]
+        if len(rows) == len(array):
+            array[...] = observations
+        else:
+            array[rows] = observations[rows]
 
     def first_not_finite(self) -> tuple[tuple[int, ...], str] | None:
         """Find a NaN or infinity, as :func:`rltransfer.guard.first_not_finite` does."""

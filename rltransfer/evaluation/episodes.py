@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -11,9 +12,10 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
 from rltransfer import vectorizing
+from rltransfer.evaluation.batch import Batch
 
-# A row, what it observed, its reward, and whether its episode ended.
-Outcome = tuple[int, Any, float, bool]
+# A row, its reward, and whether its episode ended.
+Outcome = tuple[int, float, bool]
 
 
 class Episodes(Protocol):
@@ -23,8 +25,8 @@ class Episodes(Protocol):
         """Begin all episodes, row ``i`` with ``seed + i``, and return their observations."""
         ...
 
-    def step(self, live: Sequence[int], actions: Sequence[Any]) -> Iterator[Outcome]:
-        """Step the live rows; of an episode that ended, the last observation is returned."""
+    def step(self, live: Sequence[int], actions: Sequence[Any], batch: Batch) -> Iterable[Outcome]:
+        """Step the live rows; what they observed, at last or for now, goes into the batch."""
         ...
 
     def close(self) -> None:
@@ -46,11 +48,12 @@ class InTurn:
         """Reset all."""
         return [env.reset(seed=seed + row)[0] for row, env in enumerate(self._envs)]
 
-    def step(self, live: Sequence[int], actions: Sequence[Any]) -> Iterator[Outcome]:
-        """Step the live ones."""
+    def step(self, live: Sequence[int], actions: Sequence[Any], batch: Batch) -> Iterator[Outcome]:
+        """Step the live ones, each when its turn comes."""
         for row in live:
             observation, reward, terminated, truncated, _ = self._envs[row].step(actions[row])
-            yield row, observation, float(reward), terminated or truncated
+            batch.put(row, observation)
+            yield row, float(reward), terminated or truncated
 
     def close(self) -> None:
         """Nothing of its own to close."""
@@ -70,13 +73,16 @@ class AtOnce:
         """Reset all."""
         return self._env.reset(seed=seed)[0]
 
-    def step(self, live: Sequence[int], actions: Sequence[Any]) -> Iterator[Outcome]:
+    def step(self, live: Sequence[int], actions: Sequence[Any], batch: Batch) -> Iterable[Outcome]:
         """Step all, also those whose episode ended."""
         observations, rewards, terminated, truncated, infos = self._env.step(_all(actions, live))
-        done = np.logical_or(terminated, truncated).tolist()
-        final = infos.get("final_obs", observations)
-        for row, reward in zip(live, rewards[live].tolist(), strict=True):
-            yield row, (final if done[row] else observations)[row], reward, done[row]
+        batch.put_rows(live, observations)
+        ended = np.logical_or(terminated, truncated)[live].tolist()
+        if True in ended:
+            final = infos.get("final_obs", observations)
+            for row in compress(live, ended):
+                batch.put(row, final[row])
+        return zip(live, rewards[live].tolist(), ended, strict=True)
 
     def close(self) -> None:
         """Close it."""

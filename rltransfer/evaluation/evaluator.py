@@ -137,12 +137,11 @@ class Evaluator:
         lengths: list[int],
     ) -> list[int]:
         """Step the live episodes, and return those that go on."""
-        going = []
-        for row, observation, reward, ended in self._episodes.step(live, actions):
-            self._batch.put(row, observation)
+        going, isfinite = [], math.isfinite
+        for row, reward, ended in self._episodes.step(live, actions, self._batch):
             returns[row] += reward
             # The sum of finite rewards is finite, so it stands in for the reward.
-            if not math.isfinite(returns[row]):
+            if not isfinite(returns[row]):
                 problem = f"the reward is {reward}, not a finite number"
                 raise broken(self.task, row, step, actions[row], problem)
             if ended or step >= self._max_steps:

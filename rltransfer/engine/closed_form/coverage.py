@@ -11,6 +11,7 @@ from stable_baselines3.common.distributions import (
     CategoricalDistribution,
     DiagGaussianDistribution,
     MultiCategoricalDistribution,
+    StateDependentNoiseDistribution,
 )
 from stable_baselines3.common.policies import (
     ActorCriticCnnPolicy,
@@ -33,8 +34,11 @@ DISTRIBUTIONS = (
     DiagGaussianDistribution,
     MultiCategoricalDistribution,
 )
+# Those with a parameter of their own.
+GAUSSIANS = (DiagGaussianDistribution, StateDependentNoiseDistribution)
 # What is computed here instead of by torch.
 OWN = ("mlp_extractor", "action_net", "value_net")
+FRONTS = ("features_extractor.", "pi_features_extractor.", "vf_features_extractor.")
 # Options of Adam that are not written out.
 OFF = ("amsgrad", "weight_decay", "maximize", "capturable", "differentiable")
 STEP_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
@@ -57,21 +61,47 @@ def unsupported(policy: Any, optimizer: Any) -> str | None:
     return next(_objections(policy, optimizer), None)
 
 
+def cannot_act(policy: Any) -> str | None:
+    """Say why closed form cannot act by a policy that nothing trains meanwhile.
+
+    It can where it could train the policy, whatever the optimizer and whichever parts are frozen;
+    also where actions are explored by gSDE, unless they are squashed.
+
+    Args:
+        policy: The policy, as it is now.
+
+    Returns:
+        A short phrase; None if it can.
+    """
+    return next(_objections_to_acting(policy), None)
+
+
 def _objections(policy: Any, optimizer: Any) -> Iterator[str]:
     # In this order: each looks only at what those before it have found in place.
     yield from _kind(policy)
     yield from _layers(policy)
+    yield from _training(policy)
     yield from _parameters(policy)
     yield from _hooks(policy)
     yield from _optimizer(policy, optimizer)
 
 
-def _kind(policy: Any) -> Iterator[str]:
+def _objections_to_acting(policy: Any) -> Iterator[str]:
+    yield from _kind(policy, (*DISTRIBUTIONS, StateDependentNoiseDistribution))
+    if policy.squash_output:
+        yield "actions are squashed"
+    yield from _layers(policy)
+    yield from _parameters(policy)
+    yield from _deviations(policy)
+    yield from _hooks(policy)
+
+
+def _kind(policy: Any, distributions: tuple[type, ...] = DISTRIBUTIONS) -> Iterator[str]:
     if type(policy) not in POLICIES:
         yield f"policy is a {type(policy).__name__}"
-    elif policy.use_sde:
+    elif policy.use_sde and StateDependentNoiseDistribution not in distributions:
         yield "actions are explored by gSDE"
-    elif type(policy.action_dist) not in DISTRIBUTIONS:
+    elif type(policy.action_dist) not in distributions:
         yield f"action distribution is a {type(policy.action_dist).__name__}"
     elif type(policy.mlp_extractor) is not MlpExtractor:
         yield f"mlp_extractor is a {type(policy.mlp_extractor).__name__}"
@@ -99,14 +129,18 @@ def _layers(policy: Any) -> Iterator[str]:
             yield f"{path} is {policy.get_submodule(path)}"
 
 
-def _parameters(policy: Any) -> Iterator[str]:
-    fronts = ("features_extractor.", "pi_features_extractor.", "vf_features_extractor.")
-    own = {}
+def _training(policy: Any) -> Iterator[str]:
     for name, parameter in policy.named_parameters():
-        if not name.startswith(fronts):
-            own[name] = parameter
-        elif parameter.requires_grad:
+        if name.startswith(FRONTS) and parameter.requires_grad:
             yield f"{name} trains"
+    own = [one for name, one in policy.named_parameters() if not name.startswith(FRONTS)]
+    if not any(parameter.requires_grad for parameter in own):
+        yield "no parameter trains"
+
+
+def _parameters(policy: Any) -> Iterator[str]:
+    named = policy.named_parameters()
+    own = {name: parameter for name, parameter in named if not name.startswith(FRONTS)}
     yield from _unknown_parameters(policy, own)
     for name, parameter in own.items():
         if parameter.device.type != "cpu":
@@ -117,8 +151,14 @@ def _parameters(policy: Any) -> Iterator[str]:
             yield f"{name} has a hook"
     if len({parameter.dtype for parameter in own.values()}) > 1:
         yield "parameters differ in type"
-    if not any(parameter.requires_grad for parameter in own.values()):
-        yield "no parameter trains"
+
+
+def _deviations(policy: Any) -> Iterator[str]:
+    """Find what torch's normal distribution refuses, in words of its own."""
+    if type(policy.action_dist) in GAUSSIANS:
+        deviations = policy.log_std.detach().exp()
+        if not bool(((deviations > 0) & deviations.isfinite()).all()):
+            yield "standard deviations are not above 0 and finite"
 
 
 def _unknown_parameters(policy: Any, own: dict[str, nn.Parameter]) -> Iterator[str]:
@@ -128,7 +168,7 @@ def _unknown_parameters(policy: Any, own: dict[str, nn.Parameter]) -> Iterator[s
         if path.startswith(OWN) and type(module) is nn.Linear
         for tensor in ("weight", "bias")
     ]
-    gaussian = type(policy.action_dist) is DiagGaussianDistribution
+    gaussian = type(policy.action_dist) in GAUSSIANS
     expected = {*linear, "log_std"} if gaussian else set(linear)
     # named_parameters() names a shared tensor once, and not one that is no parameter.
     for name in sorted(expected - own.keys()):

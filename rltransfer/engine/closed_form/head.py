@@ -60,6 +60,10 @@ class Head(ABC):
         actions = self._draw(outputs, log_std)
         return actions if actions.ndim == 1 + len(self.shape) else actions.reshape(-1, *self.shape)
 
+    @abstractmethod
+    def mode(self, outputs: np.ndarray) -> np.ndarray:
+        """Most likely actions, (rows,) where an action is one number, else (rows, dims)."""
+
     def prepare(self, actions: np.ndarray) -> np.ndarray:
         """Bring the buffer's actions, shape (rows, dims), into the type the losses take."""
         return np.ascontiguousarray(actions.reshape(len(actions), -1), self.dtype)

@@ -60,6 +60,11 @@ class Categorical(Head):
         self._parts = [slice(start, stop) for start, stop in pairwise(self._bounds.tolist())]
         self._races: list[Race] = []
 
+    def mode(self, outputs: np.ndarray) -> np.ndarray:
+        """Most likely choices; of several that are equally likely the first."""
+        likely = [outputs[part].argmax(axis=0) for part in self._parts]
+        return np.stack(likely, axis=1) if self.shape else likely[0]
+
     def prepare(self, actions: np.ndarray) -> np.ndarray:
         """Bring the buffer's actions, shape (rows, dims), into integers."""
         return np.ascontiguousarray(actions.reshape(len(actions), -1), np.int64)
@@ -88,6 +93,10 @@ class Categorical(Head):
 class Gaussian(Head):
     """Independent normal distributions whose deviation does not depend on the state."""
 
+    def mode(self, outputs: np.ndarray) -> np.ndarray:
+        """Means."""
+        return outputs.T
+
     def log_prob(self, outputs: np.ndarray, log_std: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Log probabilities of prepared actions, shape (rows,)."""
         squares = ((actions.T - outputs) * np.exp(-log_std)[:, None]) ** 2
@@ -110,6 +119,10 @@ class Gaussian(Head):
 
 class Bernoulli(Head):
     """Independent coins."""
+
+    def mode(self, outputs: np.ndarray) -> np.ndarray:
+        """Sides above one half."""
+        return np.rint(sigmoid(outputs)).T
 
     def log_prob(self, outputs: np.ndarray, log_std: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Log probabilities of prepared actions, shape (rows,)."""
