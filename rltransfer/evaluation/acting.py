@@ -76,7 +76,7 @@ class PolicyActor:
         # size of batch, and a sample belongs to a row.
         observations = self._normalize(observations)
         if self._predictor is not None:
-            actions = self._predictor.predict(observations)
+            actions: Any = self._predictor.predict(observations)
             if actions is not None:
                 return actions
         actions, self._state = self._model.predict(
