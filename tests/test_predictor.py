@@ -55,10 +55,12 @@ def test_every_head_acts_as_predict_does(rows: int, actions: str, deterministic:
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
-@pytest.mark.parametrize("net_arch", [[8, 7], []])
+@pytest.mark.parametrize(
+    "kwargs", [{}, {"net_arch": []}, {"full_std": False}, {"use_expln": True}], ids=str
+)
 @pytest.mark.parametrize("rows", [1, 20])
-def test_gsde_acts_as_predict_does(rows: int, net_arch: list[int], deterministic: bool) -> None:
-    model = made("box", use_sde=True, policy_kwargs={"net_arch": net_arch})
+def test_gsde_acts_as_predict_does(rows: int, kwargs: dict[str, Any], deterministic: bool) -> None:
+    model = made("box", use_sde=True, policy_kwargs=kwargs)
     model.policy.reset_noise(rows)
     sampled = assert_predicts(model, rows, deterministic=deterministic)
     model.policy.reset_noise(rows)
