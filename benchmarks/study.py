@@ -1,31 +1,25 @@
 """The study behind README's figures: pairs x recipes x source checkpoints x seeds, with controls.
 
-    python benchmarks/study.py                    # all of it: hours on two cores; resumed when repeated
+    python benchmarks/study.py                         # all of it: hours on two cores
     python benchmarks/study.py --pairs cartpole-long --seeds 3 --out /tmp/a-part-of-it
 
-Runs go to --runs, where finished ones are reused; the report, the tables and the curves go to --out.
-The first source checkpoint of each family is the zoo's; the others are trained in the same way with
-other seeds, and kept in --sources.
+Runs go to --runs, where finished ones are reused when the command is repeated; the report, the
+tables and the curves go to --out. The first source checkpoint of each family is the zoo's; the
+others were trained in the same way with other seeds, and are kept in --sources.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-from rltransfer_zoo import train as zoo
-
 from rltransfer.agents import Agent, load
-from rltransfer.errors import TransferError
 from rltransfer.experiments import folders
 from rltransfer.experiments.controls import CONTROLS
 from rltransfer.experiments.planning import SCRATCH, Comparing
 from rltransfer.recipe import recipe
 from rltransfer.registry import pair
+from rltransfer_zoo import train as zoo
 
 PAIRS = (
     "cartpole-long",

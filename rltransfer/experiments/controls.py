@@ -60,9 +60,9 @@ def permuted(agent: Agent, seed: int) -> Agent:
     """
     generator = torch.Generator().manual_seed(seed)
     weights = {
-        name: tensor.flatten()[
-            torch.randperm(tensor.numel(), generator=generator)
-        ].reshape(tensor.shape)
+        name: tensor.flatten()[torch.randperm(tensor.numel(), generator=generator)].reshape(
+            tensor.shape
+        )
         for name, tensor in sorted(agent.weights.items())
     }
     return _with_weights(agent, weights, f"{agent.card.name} permuted {seed}")

@@ -159,7 +159,11 @@ def with_rate(spec: RunSpec, source: Agent, factor: float) -> RunSpec:
 
 def _check_sources(sources: Sequence[Agent]) -> None:
     names = [agent.card.name for agent in sources]
-    if not names or len(set(names)) < len(names) or len(set(map(source_hash, sources))) < len(names):
+    if (
+        not names
+        or len(set(names)) < len(names)
+        or len(set(map(source_hash, sources))) < len(names)
+    ):
         raise BadArgument(
             f"sources are {', '.join(names) or 'none'}: expected different checkpoints, each with "
             "a name of its own"
