@@ -10,12 +10,18 @@ Only numpy is needed. Everything random takes a seed and gives the same answer f
 
 from __future__ import annotations
 
+from rltransfer.metrics.aggregate_intervals import (
+    improvement_interval,
+    iqm_interval,
+    profile_interval,
+)
 from rltransfer.metrics.aggregates import (
     iqm,
     optimality_gap,
     performance_profile,
     probability_of_improvement,
 )
+from rltransfer.metrics.crossed import Mean, crossed_mean, mean_of_means
 from rltransfer.metrics.curves import asymptote, auc, check_curve, jumpstart, on_grid
 from rltransfer.metrics.gains import (
     break_even,
@@ -32,6 +38,7 @@ from rltransfer.metrics.intervals import (
     stratified_bootstrap_interval,
 )
 from rltransfer.metrics.paired import holm, pair_correlation, paired_differences, sign_flip_test
+from rltransfer.metrics.student import seeds_needed, t_cdf, t_power, t_quantile
 from rltransfer.metrics.times import (
     Censored,
     median_time,
@@ -40,24 +47,29 @@ from rltransfer.metrics.times import (
     time_to_threshold,
 )
 
-METRICS_VERSION = 1
+METRICS_VERSION = 2
 """Version of the definitions: it goes up when a metric would give another number."""
 
 __all__ = [
     "METRICS_VERSION",
     "Censored",
     "Interval",
+    "Mean",
     "asymptote",
     "auc",
     "bootstrap_interval",
     "break_even",
     "check_curve",
+    "crossed_mean",
     "forgetting",
     "forward_transfer",
     "hierarchical_bootstrap_interval",
     "holm",
+    "improvement_interval",
     "iqm",
+    "iqm_interval",
     "jumpstart",
+    "mean_of_means",
     "median_time",
     "negative_transfer_rate",
     "on_grid",
@@ -66,10 +78,15 @@ __all__ = [
     "paired_differences",
     "performance_profile",
     "probability_of_improvement",
+    "profile_interval",
     "restricted_mean_time",
+    "seeds_needed",
     "sign_flip_test",
     "speed_up",
     "stratified_bootstrap_interval",
+    "t_cdf",
+    "t_power",
+    "t_quantile",
     "time_to_threshold",
     "transfer_ratio",
     "worst_decile",
