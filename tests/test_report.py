@@ -86,7 +86,9 @@ def test_a_row_by_hand() -> None:
     row = found["full"]
     assert row.auc == pytest.approx((2.75 + 1.75) / 2 / 4)
     assert row.gain.mean == pytest.approx((1.5 + 1.25) / 2 / 4)
-    assert (row.gain.low, row.gain.high) == pytest.approx((1.25 / 4, 1.5 / 4))
+    # Half the range of two differences is their standard error; t at 1 degree is 12.706.
+    assert row.gain.high - row.gain.mean == pytest.approx(12.7062047 * 0.125 / 4)
+    assert row.gain.low + row.gain.high == pytest.approx(2 * row.gain.mean)
     assert row.p == 0.5
     assert row.jumpstart.mean == 0.25
     # The last tenth, from step 36: scratch 0.5 and 0.8, full 1 and 0.5.
@@ -160,9 +162,9 @@ def test_a_false_claim_is_rare_when_transfer_does_nothing() -> None:
         return runs(recipe, *(np.full(4, level).tolist() for level in rng.normal(0.5, 0.1, 8)))
 
     words = [
-        report.summarize(
-            compare(flat("scratch"), flat("full"), flat("head"), budget=30), resamples=500
-        )["full"].verdict
+        report.summarize(compare(flat("scratch"), flat("full"), flat("head"), budget=30))[
+            "full"
+        ].verdict
         for _ in range(100)
     ]
     assert sum(word in ("helped", "hurt") for word in words) <= 5

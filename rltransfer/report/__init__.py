@@ -8,20 +8,37 @@ verdict; :func:`table`, :func:`plot`, :func:`plot_pairs` and :func:`html` show t
 from __future__ import annotations
 
 from rltransfer.report.compare import summarize
-from rltransfer.report.data import Arm, Comparison, Curve
+from rltransfer.report.data import LONGER, SCRATCH, Arm, Comparison, Curve, Kind
 from rltransfer.report.forest import plot_pairs
+from rltransfer.report.knowledge import KNOWLEDGE_CONTROLS
 from rltransfer.report.learning_curves import plot
+from rltransfer.report.overall import Overall, RecipeOverall, overall
 from rltransfer.report.page import html
-from rltransfer.report.summary import Estimate, Row, Summary, ThresholdTime, Verdict, verdict
+from rltransfer.report.summary import (
+    Estimate,
+    Knowledge,
+    Row,
+    Summary,
+    ThresholdTime,
+    Verdict,
+    verdict,
+)
 from rltransfer.report.tables import Block, blocks, table
 from rltransfer.report.wording import headline, sentence
 
 __all__ = [
+    "KNOWLEDGE_CONTROLS",
+    "LONGER",
+    "SCRATCH",
     "Arm",
     "Block",
     "Comparison",
     "Curve",
     "Estimate",
+    "Kind",
+    "Knowledge",
+    "Overall",
+    "RecipeOverall",
     "Row",
     "Summary",
     "ThresholdTime",
@@ -29,6 +46,7 @@ __all__ = [
     "blocks",
     "headline",
     "html",
+    "overall",
     "plot",
     "plot_pairs",
     "sentence",

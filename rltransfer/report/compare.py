@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from rltransfer import metrics
 from rltransfer.errors import BadArgument
-from rltransfer.report.data import Arm, Comparison
-from rltransfer.report.summary import Estimate, Row, Summary, ThresholdTime, verdict
+from rltransfer.report.data import LONGER, SCRATCH, Arm, Comparison, Curve, scores_at
+from rltransfer.report.knowledge import KNOWLEDGE_CONTROLS, judge
+from rltransfer.report.pairing import Pairing, area_tables, pair
+from rltransfer.report.summary import Estimate, Row, Summary, verdict
+from rltransfer.report.threshold_times import CONSECUTIVE, few_evaluations, threshold_time
 
-CONSECUTIVE = 3
-"""Evaluations in a row that count as having reached a threshold."""
+_UNKNOWN = Estimate(math.nan, math.nan, math.nan)
 
 
-def summarize(comparison: Comparison, *, resamples: int = 10_000, seed: int = 0) -> Summary:
+def summarize(comparison: Comparison) -> Summary:
     """Compare every arm with scratch, paired by seed.
 
+    With several source checkpoints, the gains are means over the sources of the means over the
+    seeds, and their intervals speak of other sources and other seeds.
+
     Args:
-        comparison: The learning curves. Seeds that only one of the two arms has are not used, which
-            the notes then say.
-        resamples: Bootstrap samples per interval.
-        seed: Of the bootstrap and of the sign-flip test beyond 14 seeds.
+        comparison: The learning curves. Runs without a partner are not used, which the notes then
+            say.
 
     Returns:
         The numbers. They are the same for the same input.
@@ -31,13 +35,21 @@ def summarize(comparison: Comparison, *, resamples: int = 10_000, seed: int = 0)
     Raises:
         BadArgument: An arm has no seed in common with scratch.
     """
-    scratch, notes = comparison.arms["scratch"], dict(comparison.notes)
-    rows = [_row(comparison, scratch, scratch, resamples, seed)]
-    for name in comparison.transferred:
-        arm, control = _pair(comparison.arms[name], scratch, notes)
-        rows.append(_row(comparison, arm, control, resamples, seed))
-    if comparison.normalized and math.isnan(rows[0].times[0].steps):
-        notes["time to threshold"] = f"left out: a run has fewer than {CONSECUTIVE} evaluations"
+    notes = dict(comparison.notes)
+    rows = {
+        arm.recipe: _row(comparison, arm, _paired(comparison, arm, notes))
+        for arm in _ordered(comparison)
+    }
+    for kind in ("method", "control"):
+        rows |= _judged([row for row in rows.values() if row.kind == kind])
+    if comparison.controls:
+        rows |= {
+            name: _with_knowledge(comparison, row)
+            for name, row in rows.items()
+            if row.kind == "method"
+        }
+    if len(comparison.sources) <= 1 and len(rows) > 1:
+        notes["source"] = "one source agent: the results speak of this checkpoint only"
     return Summary(
         label=comparison.label,
         source=comparison.source,
@@ -46,64 +58,123 @@ def summarize(comparison: Comparison, *, resamples: int = 10_000, seed: int = 0)
         source_steps=comparison.source_steps,
         normalized=comparison.normalized,
         expect=comparison.expect,
-        rows=(rows[0], *_judged(rows[1:])),
+        rows=tuple(rows.values()),
         notes=notes,
     )
 
 
-def _pair(arm: Arm, scratch: Arm, notes: dict[str, str]) -> tuple[Arm, Arm]:
-    common = sorted(set(arm.seeds) & set(scratch.seeds))
-    if not common:
+def _ordered(c: Comparison) -> list[Arm]:
+    return [c.arms[SCRATCH], *(c.arms[name] for name in c.transferred)]
+
+
+def _paired(c: Comparison, arm: Arm, notes: dict[str, str]) -> Pairing:
+    scratch = c.arms[SCRATCH]
+    found = pair(arm, scratch)
+    if not found.runs:
         raise BadArgument(
             f"{arm.recipe!r} has seeds {list(arm.seeds)} and scratch {list(scratch.seeds)}; run "
             "both with the same seeds"
         )
-    if alone := sorted(set(arm.seeds) ^ set(scratch.seeds)):
+    if found.alone:
         notes[f"{arm.recipe} (seeds)"] = (
-            f"seeds {', '.join(map(str, alone))} do not count: they are not in both it and scratch"
+            f"seeds {', '.join(map(str, found.alone))} do not count: they are not in both it and "
+            "scratch"
         )
-    return arm.only(common), scratch.only(common)
+    table = found.table(np.ones(len(found.runs)))
+    if missing := int(np.isnan(table).sum()):
+        notes[f"{arm.recipe} (runs)"] = (
+            f"{missing} of {table.size} runs are missing: not every source has every seed"
+        )
+    if c.normalized and few_evaluations(c, found.runs):
+        notes[f"{arm.recipe} (time to threshold)"] = (
+            f"left out: a run has fewer than {CONSECUTIVE} evaluations"
+        )
+    return found
 
 
-def _judged(rows: list[Row]) -> list[Row]:
+def _judged(rows: Sequence[Row]) -> dict[str, Row]:
     adjusted = metrics.holm([row.p for row in rows])
-    return [
-        replace(
+    return {
+        row.recipe: replace(
             row, p_holm=float(p), verdict=verdict(row.gain, row.p, float(p), seeds=len(row.seeds))
         )
         for row, p in zip(rows, adjusted, strict=True)
-    ]
+    }
 
 
-def _row(c: Comparison, arm: Arm, control: Arm, resamples: int, seed: int) -> Row:
+def _with_knowledge(c: Comparison, row: Row) -> Row:
+    tables = {
+        name: np.subtract(*area_tables(c, found))
+        for name in KNOWLEDGE_CONTROLS
+        if name in c.arms and (found := pair(c.arms[row.recipe], c.arms[name])).runs
+    }
+    return replace(row, knowledge=judge(row.verdict, tables))
+
+
+def _row(c: Comparison, arm: Arm, paired: Pairing) -> Row:
     """One row; an arm that is its own control gives the row of scratch."""
-    grid, baseline = c.grid(), arm is control
-    scores, scratch = arm.on_grid(grid), control.on_grid(grid)
+    grid, baseline, nan = c.grid(), arm.kind == "baseline", math.nan
+    scores, scratch = scores_at(paired.runs, grid), scores_at(paired.partners, grid)
     area, area_0 = metrics.auc(grid, scores), metrics.auc(grid, scratch)
-    end, end_0 = metrics.asymptote(grid, scores), metrics.asymptote(grid, scratch)
+    end, end_0 = final_scores(c, arm, paired.runs), metrics.asymptote(grid, scratch)
+    by_seed = np.nanmean(paired.table(np.asarray(area - area_0)), axis=0)
 
     def estimate(differences: np.ndarray | np.float64) -> Estimate:
-        if baseline:
-            return Estimate(math.nan, math.nan, math.nan)
-        low, high = metrics.bootstrap_interval(differences, resamples=resamples, seed=seed)
-        return Estimate(float(np.mean(differences)), float(low), float(high))
+        return _UNKNOWN if baseline else _estimate(paired, differences)
 
     return Row(
         recipe=arm.recipe,
-        seeds=arm.seeds,
+        kind=arm.kind,
+        sources=paired.sources,
+        seeds=paired.seeds,
+        runs=len(paired.runs),
         auc=float(np.mean(area)),
         gain=estimate(area - area_0),
-        p=math.nan if baseline else metrics.sign_flip_test(area - area_0, seed=seed),
-        p_holm=math.nan,
-        correlation=math.nan if baseline else metrics.pair_correlation(area, area_0),
-        negative=math.nan if baseline else metrics.negative_transfer_rate(area - area_0),
+        p=nan if baseline else metrics.sign_flip_test(by_seed),
+        p_holm=nan,
+        correlation=nan if baseline else metrics.pair_correlation(area, area_0),
+        negative=nan if baseline else metrics.negative_transfer_rate(area - area_0),
         jumpstart=estimate(metrics.jumpstart(grid, scores, scratch)),
+        steps=_last_step(c, arm),
         asymptote=float(np.mean(end)),
         asymptote_gain=estimate(end - end_0),
-        transfer_ratio=math.nan if baseline else _ratio(c, area, area_0),
-        forward_transfer=math.nan if baseline else _forward(c, grid, scores, scratch),
-        times=tuple(_time(c, arm, control, level) for level in c.thresholds if c.normalized),
+        cost_gain=_cost_gain(c, arm),
+        transfer_ratio=nan if baseline else _ratio(c, area, area_0),
+        forward_transfer=nan if baseline else _forward(c, grid, scores, scratch),
+        times=tuple(threshold_time(c, paired, level) for level in c.thresholds if c.normalized),
         verdict="baseline",
+        seeds_needed=nan if baseline else metrics.seeds_needed(by_seed),
+        knowledge=None,
+    )
+
+
+def _estimate(paired: Pairing, differences: np.ndarray | np.float64) -> Estimate:
+    mean = metrics.crossed_mean(paired.table(np.asarray(differences)))
+    return Estimate(mean.value, *map(float, mean.interval()))
+
+
+def _last_step(c: Comparison, arm: Arm) -> int:
+    """Step at which the training of an arm ends, as far as the comparison is concerned."""
+    if arm.recipe != LONGER:
+        return c.budget
+    return max(c.budget, int(min(run.steps[-1] for run in arm.runs)))
+
+
+def final_scores(c: Comparison, arm: Arm, runs: Sequence[Curve]) -> np.ndarray:
+    """Mean scores over the last tenth of the training of an arm, one per run."""
+    last = _last_step(c, arm)
+    grid = np.unique(np.concatenate([c.grid(), *(run.steps for run in runs), [last]]))
+    return np.asarray(metrics.asymptote(grid, scores_at(runs, grid), budget=last))
+
+
+def _cost_gain(c: Comparison, arm: Arm) -> Estimate | None:
+    if arm.kind != "method" or LONGER not in c.arms:
+        return None
+    paired = pair(arm, c.arms[LONGER])
+    if not paired.runs:
+        return None
+    return _estimate(
+        paired, final_scores(c, arm, paired.runs) - final_scores(c, c.arms[LONGER], paired.partners)
     )
 
 
@@ -118,42 +189,3 @@ def _forward(c: Comparison, grid: np.ndarray, scores: np.ndarray, scratch: np.nd
     areas = [float(np.mean(metrics.auc(grid, np.clip(x, 0, 1)))) for x in (scores, scratch)]
     # A mean of clipped scores can exceed 1 by rounding.
     return metrics.forward_transfer(*(min(area, 1.0) for area in areas))
-
-
-def _time(c: Comparison, arm: Arm, control: Arm, level: float) -> ThresholdTime:
-    times, times_0 = _times(c, arm, level), _times(c, control, level)
-    if times is None or times_0 is None:
-        nan = math.nan
-        return ThresholdTime(
-            threshold=level, steps=nan, median=nan, reached=0, runs=len(arm.runs),
-            scratch_reached=0, speed_up=nan, saved=nan, break_even=nan,
-        )  # fmt: skip
-    mean = metrics.restricted_mean_time(times, c.budget)
-    mean_0 = metrics.restricted_mean_time(times_0, c.budget)
-    known = arm is not control and bool(times.reached.any() or times_0.reached.any())
-    return ThresholdTime(
-        threshold=level,
-        steps=mean,
-        median=metrics.median_time(times),
-        reached=int(times.reached.sum()),
-        runs=len(arm.runs),
-        scratch_reached=int(times_0.reached.sum()),
-        speed_up=metrics.speed_up(mean, mean_0) if known else math.nan,
-        saved=mean_0 - mean if known else math.nan,
-        break_even=metrics.break_even(c.source_steps, mean_0 - mean) if known else math.nan,
-    )
-
-
-def _times(c: Comparison, arm: Arm, level: float) -> metrics.Censored | None:
-    """Times of the runs, each on its own evaluations; nothing when one has too few of them."""
-    if any(np.count_nonzero(run.steps <= c.budget) < CONSECUTIVE for run in arm.runs):
-        return None
-    found = [
-        metrics.time_to_threshold(
-            run.steps, run.scores, level, consecutive=CONSECUTIVE, budget=c.budget
-        )
-        for run in arm.runs
-    ]
-    return metrics.Censored(
-        np.array([f.time for f in found], dtype=float), np.array([f.reached for f in found])
-    )

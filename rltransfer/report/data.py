@@ -12,6 +12,12 @@ from numpy.typing import ArrayLike
 from rltransfer.errors import BadArgument
 from rltransfer.metrics import check_curve, on_grid
 
+Kind = Literal["baseline", "method", "control"]
+"""What an arm is for: scratch, a way to transfer, or a check of what a gain is due to."""
+SCRATCH = "scratch"
+LONGER = "scratch-longer"
+"""Scratch that had the steps of the source agent on top of the budget."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Curve:
@@ -23,6 +29,8 @@ class Curve:
         scores: Mean score of the deterministic policy, shape ``(n,)``.
         stochastic: The same for the stochastic policy that gathers experience.
         raw: Mean return of the deterministic policy in the units of the task, shape ``(n,)``.
+        source: Name of the source checkpoint, where a comparison has several. Empty for a run that
+            all of them share, such as one from scratch.
     """
 
     seed: int
@@ -30,6 +38,7 @@ class Curve:
     scores: np.ndarray
     stochastic: np.ndarray | None = None
     raw: np.ndarray | None = None
+    source: str = ""
 
     def __post_init__(self) -> None:
         for name in ("scores", "stochastic", "raw"):
@@ -53,33 +62,45 @@ class Arm:
     """All runs of one recipe.
 
     Attributes:
-        recipe: Its name; ``"scratch"`` is the control.
-        runs: One per seed, kept in ascending order of the seed.
+        recipe: Its name; ``"scratch"`` is the baseline.
+        runs: One per source checkpoint and seed, kept in ascending order of the two.
+        kind: What it is for. The arm named ``"scratch"`` is the baseline whatever is given.
+
+    Raises:
+        BadArgument: There are no runs, or two have the same source and seed.
     """
 
     recipe: str
     runs: Sequence[Curve]
+    kind: Kind = "method"
 
     def __post_init__(self) -> None:
-        if not self.runs or len(set(self.seeds)) < len(self.runs):
+        if not self.runs or len(set(map(_key, self.runs))) < len(self.runs):
             raise BadArgument(
-                f"arm {self.recipe!r} has seeds {list(self.seeds)}; expected at least one run, and "
-                "each seed once"
+                f"arm {self.recipe!r} has {_listed(self.runs)}; expected at least one run, and "
+                "each seed once for each source"
             )
-        object.__setattr__(self, "runs", tuple(sorted(self.runs, key=lambda run: run.seed)))
+        if self.recipe == SCRATCH:
+            object.__setattr__(self, "kind", "baseline")
+        elif self.kind not in ("method", "control"):
+            raise BadArgument(
+                f"arm {self.recipe!r} is of kind {self.kind!r}; expected 'method' or 'control'"
+            )
+        object.__setattr__(self, "runs", tuple(sorted(self.runs, key=_key)))
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Seeds in the order of the runs."""
-        return tuple(run.seed for run in self.runs)
+        """The seeds, ascending, each once."""
+        return tuple(sorted({run.seed for run in self.runs}))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the source checkpoints, ascending; none where the runs name none."""
+        return tuple(sorted({run.source for run in self.runs} - {""}))
 
     def on_grid(self, grid: ArrayLike) -> np.ndarray:
         """Scores of every run at the same steps, shape ``(runs, m)``; the last one is held flat."""
-        return np.stack([on_grid(run.steps, run.scores, grid, hold=True) for run in self.runs])
-
-    def only(self, seeds: Sequence[int]) -> Arm:
-        """The same arm with the runs of some seeds."""
-        return replace(self, runs=[run for run in self.runs if run.seed in seeds])
+        return scores_at(self.runs, grid)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,8 +112,9 @@ class Comparison:
         source: The pretrained agent, or its task.
         target: Task id.
         budget: Environment steps on the target that every run had. A run may have been evaluated
-            past it, which is not used, or stop short of it by less than one evaluation interval,
-            over which its last score is held flat.
+            past it, which is not used (but for the final score of ``"scratch-longer"``), or stop
+            short of it by less than one evaluation interval, over which its last score is held
+            flat. Every run may have been evaluated at steps of its own.
         source_steps: Environment steps spent on the source agent.
         arms: Recipe name to its runs; must hold ``"scratch"``.
         thresholds: Fractions of the way from random to reference score, ascending, in (0, 1].
@@ -118,7 +140,7 @@ class Comparison:
     notes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if "scratch" not in self.arms:
+        if SCRATCH not in self.arms:
             raise BadArgument(
                 f"{self.label!r} has arms {sorted(self.arms)}; add one named 'scratch'"
             )
@@ -138,6 +160,11 @@ class Comparison:
             or not 0 < levels[0] <= levels[-1] <= 1
         ):
             raise BadArgument(f"thresholds are {levels}; expected ascending fractions in (0, 1]")
+        if self.arms[SCRATCH].sources:
+            raise BadArgument(
+                f"runs of 'scratch' in {self.label!r} name the sources "
+                f"{', '.join(self.arms[SCRATCH].sources)}; leave their source empty"
+            )
         for name, arm in self.arms.items():
             self._check_arm(name, arm)
 
@@ -147,14 +174,24 @@ class Comparison:
         for run in arm.runs:
             if not run.covers(self.budget):
                 raise BadArgument(
-                    f"seed {run.seed} of {name!r} in {self.label!r} was evaluated up to step "
+                    f"{_name(run)} of {name!r} in {self.label!r} was evaluated up to step "
                     f"{run.steps[-1]:g} of {self.budget}; finish the run or lower the budget"
                 )
 
     @property
     def transferred(self) -> list[str]:
         """Names of the arms other than scratch, in their order."""
-        return [name for name in self.arms if name != "scratch"]
+        return [name for name in self.arms if name != SCRATCH]
+
+    @property
+    def controls(self) -> list[str]:
+        """Names of the arms that check what a gain is due to, in their order."""
+        return [name for name, arm in self.arms.items() if arm.kind == "control"]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the source checkpoints, ascending; none where there is one without a name."""
+        return tuple(sorted({name for arm in self.arms.values() for name in arm.sources}))
 
     @property
     def has_stochastic(self) -> bool:
@@ -181,6 +218,23 @@ class Comparison:
             runs = [replace(r, scores=r.stochastic, stochastic=None, raw=None) for r in arm.runs]
             arms[name] = replace(arm, runs=runs)
         return replace(self, arms=arms)
+
+
+def scores_at(runs: Sequence[Curve], grid: ArrayLike) -> np.ndarray:
+    """Scores of runs at the same steps, shape ``(runs, m)``; the last one is held flat."""
+    return np.stack([on_grid(run.steps, run.scores, grid, hold=True) for run in runs])
+
+
+def _key(run: Curve) -> tuple[str, int]:
+    return run.source, run.seed
+
+
+def _name(run: Curve) -> str:
+    return f"seed {run.seed}" + (f" from {run.source}" if run.source else "")
+
+
+def _listed(runs: Sequence[Curve]) -> str:
+    return ", ".join(map(_name, runs)) or "no runs"
 
 
 def _frozen(values: np.ndarray) -> np.ndarray:
