@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecEnvWrappe
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from rltransfer.errors import BadEnvironment
+from rltransfer.heartbeat import beat
 from rltransfer.strict import broken
 
 
@@ -118,6 +119,7 @@ class GuardVecEnv(VecEnvWrapper):
             observations, rewards, dones, infos = self.venv.step_wait()
         except (EOFError, ConnectionError) as error:
             raise self._worker_ended() from error
+        beat()
         if rewards.dtype.kind not in "fiub" or not all_finite(rewards):
             self._refuse_reward(rewards)
         done = dones.tolist()

@@ -39,7 +39,7 @@ LAYERS = (
     ("rltransfer_envs", "rltransfer_envs.*"),
     ("rltransfer.registry", "rltransfer.task_types", "rltransfer.vectorizing"),
     ("rltransfer.metrics", "rltransfer.metrics.*"),
-    ("rltransfer.errors",),
+    ("rltransfer.errors", "rltransfer.heartbeat"),
 )
 TRANSFER = next(i for i, layer in enumerate(LAYERS) if "rltransfer.transfer" in layer)
 REGISTRY = {"rltransfer.registry", "rltransfer.vectorizing"}

@@ -7,7 +7,7 @@ import shlex
 import sys
 
 from rltransfer.cli.parser import build_parser
-from rltransfer.errors import TransferError, printable
+from rltransfer.errors import Interrupted, TransferError, printable
 
 __all__ = ["build_parser", "main"]
 
@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
 
     Returns:
         Exit code: 0 when all went well, 1 for an error that the message explains, 2 for a command
-        line that makes no sense, 130 after Ctrl-C.
+        line that makes no sense, 130 after Ctrl-C, 143 after SIGTERM.
     """
     # So that `my_tasks:my/Pole-v0` finds my_tasks.py in the folder where the user stands.
     if os.getcwd() not in sys.path:
@@ -32,6 +32,9 @@ def main(argv: list[str] | None = None) -> int:
         code = args.command(args)
         sys.stdout.flush()
         return code
+    except Interrupted as error:
+        print(error, file=sys.stderr)
+        return 143
     except TransferError as error:
         print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return 1

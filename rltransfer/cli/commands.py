@@ -12,20 +12,24 @@ from rltransfer.agents import bundle, load
 from rltransfer.agents.hyperparameters import NAMES
 from rltransfer.agents.loading import label_of
 from rltransfer.check import check_tasks
+from rltransfer.cli import resuming
 from rltransfer.cli.progress import watching
 from rltransfer.errors import BadArgument, UnknownName, suggest
 from rltransfer.evaluate import evaluate as evaluate_agent
 from rltransfer.experiments import folders
 from rltransfer.experiments.benchmark import Case, case_of
 from rltransfer.experiments.benchmark import benchmark as run_benchmark
+from rltransfer.experiments.engines import Limits
 from rltransfer.experiments.finetuning import finetune as run_finetune
+from rltransfer.experiments.index import write_index
 from rltransfer.experiments.measuring import default_label
 from rltransfer.experiments.spec import check_whole
+from rltransfer.experiments.store import Store
 from rltransfer.pretrain import pretrain as run_pretrain
 from rltransfer.recipe import Recipe
 from rltransfer.recipe import recipe as preset
 from rltransfer.training.ppo import check_steps
-from rltransfer.training.threads import few_threads
+from rltransfer.training.threads import cores, few_threads
 
 RECIPE_FIELDS = ("freeze", "thaw", "reset", "lr_decay", "lr_scale", "pad_inputs", "obs_stats")
 # What --set takes in pretrain, where other flags set n_envs.
@@ -114,8 +118,11 @@ def evaluate(args: argparse.Namespace) -> int:
 
 def benchmark(args: argparse.Namespace) -> int:
     """Compare recipes with scratch, and write tables, plots and a report."""
+    plan = resuming.fill(args) if args.resume else resuming.plan(args)
+    limits = Limits(timeout=args.timeout, memory=args.memory, hang=args.hang, retries=args.retries)
     cases, recipes = _cases(args), _recipes(args)
     check_whole("seeds", args.seeds, 1)
+    resuming.note(args.out, plan, args.command_line)
     total = args.seeds * len(recipes) * sum(case.steps for case in cases)
     with watching(total) as watch:
         gains = run_benchmark(
@@ -123,7 +130,10 @@ def benchmark(args: argparse.Namespace) -> int:
             recipes,
             seeds=range(args.first_seed, args.first_seed + args.seeds),
             out=args.out,
-            processes=args.jobs,
+            processes=cores() if args.jobs is None else args.jobs,
+            engine=args.engine,
+            address=args.address,
+            limits=limits,
             watch=watch,
             command=args.command_line,
             points=args.points,
@@ -135,6 +145,13 @@ def benchmark(args: argparse.Namespace) -> int:
         )
     print("\n\n".join(str(gain) for gain in gains))
     _say_where(args.out, [case.label for case in cases])
+    return 0
+
+
+def index(args: argparse.Namespace) -> int:
+    """Write a table of all runs."""
+    path = write_index(Store(args.out))
+    print(f"written to {path}; see it with: sqlite3 {shlex.quote(str(path))} 'SELECT * FROM runs'")
     return 0
 
 

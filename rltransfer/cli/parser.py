@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any, get_args
 
 from rltransfer.cli import commands, exporting, importing, listing
+from rltransfer.experiments.engines import EngineName
 from rltransfer.recipe import PRESETS
 from rltransfer.training import TRANSFER_ALGORITHMS
 from rltransfer.vec import Vec
@@ -30,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     _finetune(sub)
     _evaluate(sub)
     _benchmark(sub)
+    _index(sub)
     _export(sub)
     _import(sub)
     return parser
@@ -113,9 +114,34 @@ def _benchmark(sub: Any) -> None:
     p.add_argument("--points", type=int, default=20, help="evaluations after the one at step 0")
     p.add_argument("--episodes", type=int, default=20, help="episodes of each evaluation")
     p.add_argument("--out", type=Path, default=Path("runs"), help="folder (default runs)")
-    p.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    words = "go on with what OUT/benchmark.json says; other flags may be left out"
+    p.add_argument("--resume", action="store_true", help=words)
+    _engine(p)
     _shared(p)
-    p.set_defaults(command=commands.benchmark)
+    p.set_defaults(command=commands.benchmark, default=p.get_default)
+
+
+def _engine(p: argparse.ArgumentParser) -> None:
+    """Add what says where and within which limits runs are executed."""
+    words = (
+        "who executes the runs: local, processes of this machine (default); here, this process; "
+        "ray or slurm, a cluster that shares OUT"
+    )
+    p.add_argument("--engine", choices=get_args(EngineName), default="local", help=words)
+    p.add_argument("--address", help="of the Ray cluster (default: one of this machine alone)")
+    p.add_argument("--jobs", type=int, help="runs at a time (default: the usable cores)")
+    p.add_argument("--timeout", type=float, metavar="SECONDS", help="of a run (default: any)")
+    p.add_argument("--memory", type=float, metavar="GIB", help="of a run (default: any)")
+    words = "end a run of which nothing is heard for so long (default 300)"
+    p.add_argument("--hang", type=float, metavar="SECONDS", default=300.0, help=words)
+    words = "start a run again whose process was killed (default 2 times)"
+    p.add_argument("--retries", type=int, default=2, help=words)
+
+
+def _index(sub: Any) -> None:
+    p = sub.add_parser("index", help="write a table of all runs in a folder, for SQLite")
+    p.add_argument("out", type=Path, help="folder of a benchmark")
+    p.set_defaults(command=commands.index)
 
 
 def _export(sub: Any) -> None:

@@ -19,6 +19,7 @@ from rltransfer.evaluation.episodes import episodes_of
 from rltransfer.evaluation.given import require_fit, resolve
 from rltransfer.evaluation.result import Evaluation
 from rltransfer.evaluation.undisturbed import seeded, undisturbed
+from rltransfer.heartbeat import beat
 from rltransfer.strict import StrictEnv, broken
 from rltransfer.training.threads import few_threads
 
@@ -118,6 +119,7 @@ class Evaluator:
         while live:
             actions = actor(self._batch.observations, live, step)
             step += 1
+            beat()
             live = self._step(live, actions, step, returns, lengths)
             self._check(actions, step)
         return Evaluation(

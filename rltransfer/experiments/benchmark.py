@@ -14,6 +14,7 @@ from rltransfer.agents import Agent, load
 from rltransfer.agents.files import atomic_write
 from rltransfer.errors import BadArgument
 from rltransfer.experiments import folders
+from rltransfer.experiments.engines import EngineName, Limits
 from rltransfer.experiments.gain import Gain, gain
 from rltransfer.experiments.jobs import Watch
 from rltransfer.experiments.measuring import plan, source_of
@@ -66,6 +67,9 @@ def benchmark(
     seeds: Sequence[int],
     out: Path,
     processes: int = 1,
+    engine: EngineName | None = None,
+    address: str | None = None,
+    limits: Limits | None = None,
     watch: Watch | None = None,
     command: str = "",
     **settings: Any,
@@ -77,7 +81,10 @@ def benchmark(
         recipes: Recipes by name, ``"scratch"`` among them.
         seeds: Training seeds, the same for every recipe.
         out: Folder of the runs, the curves, the plots and the report.
-        processes: Worker processes.
+        processes: Runs at a time.
+        engine: Who executes them; see :func:`sweep`.
+        address: Of the cluster, for engines that have one.
+        limits: What each run may take.
         watch: Called as the runs proceed.
         command: Command line, for the report.
         **settings: ``points``, ``episodes``, ``max_steps``, ``device``, ``vec`` and
@@ -89,7 +96,8 @@ def benchmark(
     Raises:
         BadArgument: A setting is out of range, or two cases have the same label.
         NotWritable: ``out`` cannot be written.
-        TransferError: A run failed; the message begins with its name.
+        SweepFailed: Some runs failed; all others are finished and kept.
+        TransferError: A run cannot work; the message begins with its name.
     """
     _check_labels(cases)
     sources = [c.source if isinstance(c.source, Agent) else load(c.source) for c in cases]
@@ -100,14 +108,22 @@ def benchmark(
             recipes,
             label=case.label,
             seeds=seeds,
-            out=out,
             steps=case.steps,
             **settings,
         )
         for case, agent in zip(cases, sources, strict=True)
     ]
     runs = iter(
-        sweep([j for jobs in planned for j in jobs], sources, processes=processes, watch=watch)
+        sweep(
+            [job for jobs in planned for job in jobs],
+            sources,
+            out=out,
+            processes=processes,
+            engine=engine,
+            address=address,
+            limits=limits,
+            watch=watch,
+        )
     )
     gains = [
         gain([next(runs) for _ in jobs], agent, label=case.label, expect=case.expect)

@@ -14,19 +14,20 @@ RESULT = "result.json"
 _TRACES = ("events.out.tfevents.*", f".{RESULT}.*.tmp")
 
 
-def run_folder(out: Path, label: str, seed: int, recipe: str) -> Path:
-    """Folder of a run: runs of one seed lie beside each other, so TensorBoard overlays them.
+def event_folder(label: str, seed: int, recipe: str, source: str = "") -> str:
+    """Folder of a run's events: runs of one seed lie side by side, so TensorBoard overlays them.
 
     Raises:
         BadArgument: A name cannot be that of a folder.
     """
-    for what, name in (("comparison", label), ("recipe", recipe)):
+    for what, name in (("comparison", label), ("recipe", recipe), ("source", source or "-")):
         if name in ("", ".", "..") or any(c in name for c in "/\\:\0"):
             raise BadArgument(
                 f"the {what} is called {name!r}, and its results go to a folder of that name: "
                 "choose a name without / \\ and :"
             )
-    return out / label / f"seed{seed}" / recipe
+    at = f"@{source}" if source else ""
+    return f"events/{label}/seed{seed}/{recipe}{at}"
 
 
 def check_writable(out: Path) -> None:
@@ -43,7 +44,7 @@ def check_writable(out: Path) -> None:
     except OSError as error:
         raise not_writable(out, error) from error
     finally:
-        _remove_empty(created)
+        remove_empty(created)
 
 
 def create(folder: Path) -> None:
@@ -92,7 +93,7 @@ def attempt(folder: Path | None) -> Iterator[None]:
         yield
     except BaseException:
         _remove(_traces(folder) - before)
-        _remove_empty(created)
+        remove_empty(created)
         raise
     _remove(before)
 
@@ -106,7 +107,7 @@ def discard(folder: Path, created: Iterable[Path] = ()) -> None:
     """
     traces = _traces(folder)
     _remove(traces)
-    _remove_empty([folder, *created] if traces else created)
+    remove_empty([folder, *created] if traces else created)
 
 
 def _traces(folder: Path) -> set[Path]:
@@ -119,7 +120,8 @@ def _remove(files: Iterable[Path]) -> None:
             file.unlink()
 
 
-def _remove_empty(created: Iterable[Path]) -> None:
+def remove_empty(created: Iterable[Path]) -> None:
+    """Remove those of some folders that are empty, innermost first."""
     for path in created:
         with suppress(OSError):
             path.rmdir()

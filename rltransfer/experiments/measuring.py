@@ -11,7 +11,6 @@ import numpy as np
 
 from rltransfer.agents import Agent, load
 from rltransfer.errors import BadArgument
-from rltransfer.experiments import folders
 from rltransfer.experiments.gain import Gain, gain
 from rltransfer.experiments.jobs import Job, Watch
 from rltransfer.experiments.spec import RunSpec, check_seed
@@ -59,7 +58,7 @@ def measure(
         seeds: Number of seeds (0, 1, ...), or the seeds.
         out: Folder for results, curves and TensorBoard; finished runs there are reused. None keeps
             nothing.
-        jobs: Processes. With more than 1, a script needs ``if __name__ == "__main__":``.
+        jobs: Runs at a time. With more than 1, each is executed in a process of its own.
         label: Name of the comparison; the target's id by default.
         points: Evaluations after the first.
         episodes: Episodes of each evaluation.
@@ -75,7 +74,8 @@ def measure(
     Raises:
         BadArgument: ``steps``, ``seeds`` or ``jobs`` is out of range.
         NotWritable: ``out`` cannot be written.
-        TransferError: A run failed; the message begins with its name.
+        SweepFailed: Some runs failed; all others are finished, and kept in ``out``.
+        TransferError: A run cannot work; the message begins with its name.
     """
     agent = source if isinstance(source, Agent) else load(source, classes=classes)
     label = label or default_label(target)
@@ -85,7 +85,6 @@ def measure(
         _arms(recipe),
         label=label,
         seeds=_seeds(seeds),
-        out=Path(out) if out else None,
         steps=steps,
         points=points,
         episodes=episodes,
@@ -94,7 +93,7 @@ def measure(
         vec=vec,
         hyperparameters=hyperparameters,
     )
-    runs = sweep(planned, [agent], processes=jobs, watch=watch)
+    runs = sweep(planned, [agent], out=Path(out) if out else None, processes=jobs, watch=watch)
     return gain(runs, agent, label=label, expect=expect)
 
 
@@ -135,14 +134,12 @@ def plan(
     *,
     label: str,
     seeds: Sequence[int],
-    out: Path | None,
     **settings: Any,
 ) -> list[Job]:
     """List the runs of a comparison, seed by seed, so that an early stop leaves whole pairs.
 
     Raises:
         BadArgument: A setting is out of range, or ``arms`` has another recipe called scratch.
-        NotWritable: ``out`` cannot be written.
     """
     if arms.get(SCRATCH) != preset(SCRATCH):
         raise BadArgument("'scratch' is the control: give your recipe another name")
@@ -150,17 +147,7 @@ def plan(
         name: RunSpec.of(agent, target, recipe, label=name, seed=seeds[0], **settings)
         for name, recipe in arms.items()
     }
-    if out:
-        folders.check_writable(out)
-    return [
-        Job(label, replace(spec, seed=seed), _folder(out, label, seed, name))
-        for seed in seeds
-        for name, spec in specs.items()
-    ]
-
-
-def _folder(out: Path | None, label: str, seed: int, recipe: str) -> Path | None:
-    return folders.run_folder(out, label, seed, recipe) if out else None
+    return [Job(label, replace(spec, seed=seed)) for seed in seeds for spec in specs.values()]
 
 
 def _arms(recipe: Any) -> dict[str, Recipe]:

@@ -1,88 +1,213 @@
-"""Results on disk: one JSON file for each run, written once and never half."""
+"""Results on disk: one immutable file for each run, under a name that follows from what it did.
+
+Any number of sweeps, processes and machines may use one folder at once. Nothing is locked and
+nothing is appended to: a file is there whole or not at all, and who comes second finds it there.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from rltransfer.agents.files import atomic_write
-from rltransfer.errors import BadArgument, BadCheckpoint, TransferError
-from rltransfer.experiments import folders
-from rltransfer.experiments.folders import RESULT
+from rltransfer.agents import Agent, files
+from rltransfer.errors import BadCheckpoint, TransferError
+from rltransfer.experiments import events, faults, folders, results
+from rltransfer.experiments.once import write_once
+from rltransfer.experiments.outcome import Outcome
+from rltransfer.experiments.requests import Request
+from rltransfer.experiments.results import find, read, save
 from rltransfer.experiments.run import Run
-from rltransfer.experiments.spec import RunSpec
+from rltransfer.experiments.spec import RunSpec, source_hash
 
-_ARRAYS = {"steps": np.int64, "returns": np.float64, "stochastic": np.float64}
+__all__ = ["Store", "find", "read", "save"]
 
 
-def save(folder: Path, run: Run) -> None:
-    """Write the result of a run.
+class Store:
+    """The folder of a sweep; see the module for what it promises.
 
-    Raises:
-        NotWritable: It cannot be written.
+    Args:
+        path: The folder; parts of it are created when they are needed.
     """
-    folders.create(folder)
-    atomic_write(folder / RESULT, json.dumps(to_data(run), allow_nan=False).encode())
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def result(self, id: str) -> Path:
+        """Path of a result, whether it is there or not."""
+        return self.path / "runs" / f"{id}.json"
+
+    def checkpoints(self, id: str) -> Path:
+        """Folder of what a run can go on from."""
+        return self.path / "checkpoints" / id
+
+    def save_agent(self, agent: Agent) -> str:
+        """Keep a source agent, and return its hash.
+
+        Raises:
+            NotWritable: It cannot be written.
+        """
+        name = source_hash(agent)
+        target = self._agent(name)
+        if not all(target.with_suffix(suffix).exists() for suffix in (".safetensors", ".json")):
+            self._copy_agent(agent, target)
+        return name
+
+    def agent(self, hash: str, classes: Mapping[str, type] | None = None) -> Agent:
+        """Read a source agent.
+
+        Args:
+            hash: What :meth:`save_agent` returned.
+            classes: Classes of the user that it needs.
+
+        Raises:
+            BadCheckpoint: It is missing, damaged, or another one.
+        """
+        agent = Agent.read(self._agent(hash), classes=classes)
+        if source_hash(agent) != hash:
+            raise BadCheckpoint(f"{self._agent(hash)} is another agent: remove it")
+        return agent
+
+    def write_request(self, request: Request) -> str:
+        """Keep what a worker must know, and return the id of the run.
+
+        Raises:
+            NotWritable: It cannot be written.
+        """
+        path = self.path / "requests" / f"{request.spec.id}.json"
+        folders.create(path.parent)
+        files.atomic_write(path, json.dumps(request.to_data(), indent=1).encode())
+        return request.spec.id
+
+    def request(self, id: str) -> Request:
+        """Read a request.
+
+        Raises:
+            BadCheckpoint: It is missing or damaged.
+        """
+        path = self.path / "requests" / f"{id}.json"
+        try:
+            return Request.from_data(json.loads(files.read(path, results.MAX_BYTES)))
+        except (ValueError, TypeError, KeyError, TransferError) as error:
+            raise BadCheckpoint(f"{path} is not a request ({error!r:.200})") from error
+
+    def requests(self) -> Iterator[Request]:
+        """Read every request that can be read."""
+        for path in sorted((self.path / "requests").glob("*.json")):
+            with suppress(BadCheckpoint):
+                yield self.request(path.stem)
+
+    def find(self, spec: RunSpec) -> Run | None:
+        """Return the result of a run if it is there, under the names of the spec that asks.
+
+        Raises:
+            BadCheckpoint: It is there and damaged.
+        """
+        path = self.result(spec.id)
+        if not path.exists():
+            return None
+        run = results.read(path)
+        if run.spec.id != spec.id:
+            raise BadCheckpoint(f"{path} is the result of another run: remove it to repeat the run")
+        return replace(run, spec=spec)
+
+    def publish(self, run: Run, *, names: list[str], folder: Path | None = None) -> bool:
+        """Keep the result of a run; nothing changes if somebody else has done so.
+
+        Args:
+            run: The run.
+            names: Names of its files of TensorBoard events.
+            folder: Where they are.
+
+        Returns:
+            Whether this call did it.
+
+        Raises:
+            NotWritable: It cannot be written.
+            BadCheckpoint: A damaged result is there.
+        """
+        id = run.spec.id
+        folders.create(self.result(id).parent)
+        first = write_once(self.result(id), results.to_bytes(run, events=names))
+        faults.point("store.published")
+        self.tidy(id, folder)
+        return first
+
+    def tidy(self, id: str, folder: Path | None) -> None:
+        """Remove what a run with a result has left elsewhere; see :meth:`publish`."""
+        _, notes = results.read_all(self.result(id))
+        events.keep(folder, notes["events"])
+        self.forget_failure(id)
+        shutil.rmtree(self.checkpoints(id), ignore_errors=True)
+
+    def fail(self, outcome: Outcome) -> None:
+        """Note how a run ended that has no result.
+
+        Raises:
+            NotWritable: It cannot be written.
+        """
+        path = self._failure(outcome.id)
+        folders.create(path.parent)
+        files.atomic_write(path, json.dumps(asdict(outcome), indent=1).encode())
+        if self.result(outcome.id).exists():  # Of another sweep, in the meantime.
+            self.forget_failure(outcome.id)
+
+    def forget_failure(self, id: str) -> None:
+        """Remove what was noted of earlier attempts."""
+        with suppress(OSError):
+            self._failure(id).unlink(missing_ok=True)
+
+    def failure(self, id: str) -> Outcome | None:
+        """Read how a run ended, if that was noted and is whole."""
+        try:
+            return Outcome(**json.loads(self._failure(id).read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Read how the runs ended that have no result."""
+        for path in sorted((self.path / "failures").glob("*.json")):
+            outcome = self.failure(path.stem)
+            if outcome is not None and not self.result(outcome.id).exists():
+                yield outcome
+
+    def runs(self) -> Iterator[tuple[Run, dict[str, Any]]]:
+        """Read every result, and what was noted beside it.
+
+        Raises:
+            BadCheckpoint: One is damaged.
+        """
+        for path in sorted((self.path / "runs").glob("*.json")):
+            yield results.read_all(path)
+
+    def _agent(self, hash: str) -> Path:
+        return self.path / "agents" / hash
+
+    def _failure(self, id: str) -> Path:
+        return self.path / "failures" / f"{id}.json"
+
+    def _copy_agent(self, agent: Agent, target: Path) -> None:
+        """Write an agent aside and move it: another sweep may do the same at this moment."""
+        aside = target.parent / f".{secrets.token_hex(8)}.tmp"
+        _sweep(target.parent)
+        folders.create(aside)
+        try:
+            agent.save(aside / target.name)
+            for suffix in (".safetensors", ".json"):
+                files.publish(aside / f"{target.name}{suffix}", target.with_suffix(suffix))
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
-def find(folder: Path, spec: RunSpec) -> Run | None:
-    """Return the finished run in a folder, if there is one.
-
-    Raises:
-        BadArgument: The folder holds a run with other settings.
-        BadCheckpoint: The result cannot be read.
-    """
-    path = folder / RESULT
-    if not path.exists():
-        return None
-    run = read(path)
-    if run.spec != spec:
-        held, asked = asdict(run.spec), asdict(spec)
-        changed = [name for name in asked if held[name] != asked[name]]
-        raise BadArgument(
-            f"{folder} holds a run with another {', '.join(changed)}: "
-            "choose another folder with --out, or remove this one"
-        )
-    return run
-
-
-def read(path: Path) -> Run:
-    """Read one result.
-
-    Raises:
-        BadCheckpoint: The file is not a result.
-    """
-    try:
-        return from_data(json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, TransferError) as error:
-        raise BadCheckpoint(
-            f"{path} is not the result of a run ({error!r:.200}): remove it to repeat the run"
-        ) from error
-
-
-def to_data(run: Run) -> dict[str, Any]:
-    """Return a run as JSON data, every number exactly."""
-    data = {**asdict(run), **{name: getattr(run, name).tolist() for name in _ARRAYS}}
-    if run.spec.vec == "auto":
-        # It changes no number; results that are older than the choice read the same.
-        del data["spec"]["vec"]
-    return data
-
-
-def from_data(data: Mapping[str, Any]) -> Run:
-    """Build a run from :func:`to_data`.
-
-    Raises:
-        ValueError: The arrays do not belong together.
-    """
-    arrays = {name: np.asarray(data[name], dtype=kind) for name, kind in _ARRAYS.items()}
-    run = Run(**{**data, **arrays, "spec": RunSpec(**data["spec"])})
-    expected = (len(run.steps), run.spec.episodes)
-    if run.steps.ndim != 1 or not run.returns.shape == run.stochastic.shape == expected:
-        raise ValueError(f"returns have shape {run.returns.shape}, expected {expected}")
-    return run
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes have left of agents."""
+    for path in folder.glob(".*.tmp"):
+        with suppress(OSError):
+            if path.stat().st_mtime < time.time() - files.STALE_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)

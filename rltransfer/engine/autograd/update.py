@@ -15,6 +15,7 @@ from rltransfer.engine.autograd.minibatches import Minibatches, Observations
 from rltransfer.engine.autograd.optimizing import fused
 from rltransfer.engine.features import FeatureCache
 from rltransfer.engine.records import Rollout, Settings, Statistics
+from rltransfer.heartbeat import beat
 
 
 def train(
@@ -78,6 +79,7 @@ def _epochs(gradient: Gradient, rollout: Rollout) -> Statistics:
                 return _statistics(seen, epoch_begins, epoch, stopped=True)
             gradient.backward(losses)
             gradient.optimizer.step()
+            beat()
     return _statistics(seen, epoch_begins, epoch, stopped=False)
 
 
