@@ -6,7 +6,9 @@ Each message is one line: what was given, what was expected, what to do instead.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from signal import SIGTERM
+from typing import Any
 
 # Names that an error lists; more would hide the suggestion before them.
 LISTED = 20
@@ -45,11 +47,27 @@ class BadEnvironment(TransferError):
 
 
 class Diverged(TransferError):
-    """Training produced a loss, gradient or weight that is not finite."""
+    """Training produced a loss, gradient or weight that is not finite.
+
+    Attributes:
+        details: JSON data: ``step``, ``groups`` (layer groups) and ``learning_rate``.
+    """
+
+    def __init__(self, message: str, *, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.details = dict(details or {})
 
 
 class Interrupted(TransferError):
-    """Training was asked to stop (SIGTERM, SIGINT); what was done so far is saved."""
+    """Training was asked to stop; what was done up to its last checkpoint is saved.
+
+    Attributes:
+        signal: Number of the signal that asked.
+    """
+
+    def __init__(self, message: str, *, signal: int = SIGTERM) -> None:
+        super().__init__(message)
+        self.signal = signal
 
 
 class SweepFailed(TransferError):

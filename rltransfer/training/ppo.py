@@ -22,6 +22,7 @@ from rltransfer.agents.files import atomic_write
 from rltransfer.agents.sb3 import export
 from rltransfer.errors import BadArgument
 from rltransfer.training.critic import CriticRefit
+from rltransfer.training.divergence import divergence_named, require_finite
 from rltransfer.training.engine import ContribEngine, EnginePPO
 from rltransfer.training.schedule import GroupScheduler
 from rltransfer.training.threads import few_threads
@@ -59,6 +60,7 @@ class TransferMixin(OnPolicyAlgorithm):
 
         Raises:
             BadArgument: ``total_timesteps`` is not a positive integer, or was spent already.
+            Diverged: A loss, gradient, weight or output of the policy is not finite.
         """
         check_steps(total_timesteps)
         spent = self.transfer.spent if self.transfer else 0
@@ -67,7 +69,7 @@ class TransferMixin(OnPolicyAlgorithm):
                 f"steps is {total_timesteps}, but choosing the recipe took {spent}, which count: "
                 "give more steps, or name a recipe such as 'full'"
             )
-        with few_threads(self.policy.parameters()):
+        with few_threads(self.policy.parameters()), divergence_named(self):
             return super().learn(int(total_timesteps), *args, **kwargs)
 
     def save(self, path: Any, *args: Any, **kwargs: Any) -> None:
@@ -99,17 +101,23 @@ class TransferMixin(OnPolicyAlgorithm):
         atomic_write(target, content.getvalue())
 
     def train(self) -> None:
-        """Update the policy on the rollout buffer, or spend the rollout on refitting the critic."""
+        """Update the policy on the rollout buffer, or spend the rollout on refitting the critic.
+
+        Raises:
+            Diverged: A loss, gradient or weight is not finite.
+        """
         refit = self.transfer.refit if self.transfer else None
         if self.transfer and refit is not None:
             if refit.consume(self):
                 self.logger.record("transfer/critic_fit", refit.explained_variance)
                 self.transfer.refit = None
+            require_finite(self)
             return
         try:
             super().train()
         finally:
             self._restore_optimizer()
+        require_finite(self)
         self._log_transfer()
 
     def _update_learning_rate(self, optimizers: Any) -> None:
