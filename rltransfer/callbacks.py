@@ -73,19 +73,28 @@ class Evaluate(BaseCallback):
         self._scale = known if scored else None
         self._marks = np.empty(0)
         self._steps: list[int] = []
-        self._results: list[tuple[Evaluation, Evaluation]] = []
+        self._returns: list[tuple[np.ndarray, np.ndarray]] = []
 
     @property
     def curve(self) -> Curve:
         """What was recorded so far."""
-        shape = (len(self._results), self._episodes)
-        deterministic = [likely.returns for likely, _ in self._results]
-        stochastic = [sampled.returns for _, sampled in self._results]
+        shape = (len(self._returns), self._episodes)
+        deterministic = [likely for likely, _ in self._returns]
+        stochastic = [sampled for _, sampled in self._returns]
         return Curve(
             steps=np.array(self._steps, dtype=np.int64),
             deterministic=np.array(deterministic).reshape(shape),
             stochastic=np.array(stochastic).reshape(shape),
         )
+
+    def restore(self, curve: Curve) -> None:
+        """Go on with a curve that another one recorded in an earlier part of the same run.
+
+        Args:
+            curve: The curve so far; ``learn`` is to go on from its last step or later.
+        """
+        self._steps = curve.steps.tolist()
+        self._returns = list(zip(curve.deterministic, curve.stochastic, strict=True))
 
     def hold(self, model: Any, steps: int) -> None:
         """Record a model that is not trained: evaluated once, its score stays what it is.
@@ -96,8 +105,9 @@ class Evaluate(BaseCallback):
         """
         if self._evaluator is None:
             self._evaluator = self._open()
-        result = self._evaluator.run(model), self._evaluator.run(model, deterministic=False)
-        self._steps, self._results = [0, steps], [result, result]
+        likely = self._evaluator.run(model)
+        sampled = self._evaluator.run(model, deterministic=False)
+        self._steps, self._returns = [0, steps], [(likely.returns, sampled.returns)] * 2
         self._evaluator.close()
         self._evaluator = None
 
@@ -135,7 +145,7 @@ class Evaluate(BaseCallback):
         likely = self._evaluator.run(self.model)
         sampled = self._evaluator.run(self.model, deterministic=False)
         self._steps.append(steps)
-        self._results.append((likely, sampled))
+        self._returns.append((likely.returns, sampled.returns))
         self._log(steps, likely, sampled)
 
     def _log(self, steps: int, likely: Evaluation, sampled: Evaluation) -> None:

@@ -44,6 +44,11 @@ class Engine:
         self._source: FeatureSource | None = None
         self._cache: FeatureCache | None = None
 
+    def forget(self) -> None:
+        """Be as one that has yet to look at its model: between two rollouts, no number changes."""
+        self._parts, self._trains = (), ()
+        self._front = self._learner = self._source = self._cache = None
+
     def __reduce__(self) -> Any:
         """Copy and pickle as an engine that has yet to look at its model."""
         return Engine, (self._model, self.options)

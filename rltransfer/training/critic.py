@@ -7,6 +7,7 @@ fit on the critic's own features puts it there at once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from stable_baselines3.common.utils import obs_as_tensor
 RIDGE = 1.0
 # Returns of unfinished episodes lean on the fit itself; a few passes settle that.
 PASSES = 10
+_COLLECTED = ("features", "rewards", "dones", "truncated")
 
 
 class CriticRefit:
@@ -62,6 +64,22 @@ class CriticRefit:
         if self.remaining == 0:
             self._fit(model)
         return self.remaining == 0
+
+    def state(self) -> dict[str, list[np.ndarray]]:
+        """Return the rollouts collected so far, by what they hold, for :meth:`restore`."""
+        return {name: list(getattr(self, f"_{name}")) for name in _COLLECTED}
+
+    def restore(self, remaining: int, state: Mapping[str, Sequence[np.ndarray]]) -> None:
+        """Go on where another one was between two rollouts.
+
+        Args:
+            remaining: Rollouts that are still to be collected.
+            state: What :meth:`state` gave.
+        """
+        self.remaining = remaining
+        for name in _COLLECTED:
+            setattr(self, f"_{name}", list(state[name]))
+        self._cut.clear()
 
     def _close_interrupted(self, starts: np.ndarray) -> None:
         """Where ``learn`` was interrupted and began anew, the episodes before were cut."""

@@ -8,7 +8,7 @@ expanded into one group per learning rate only while it steps.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,13 +132,21 @@ class GroupScheduler:
         """
         reached = progress + ROUNDING
         due = [name for name in self.frozen if self.plans[name].trains_from <= reached]
+        self.thaw(due)
+        return due
+
+    def thaw(self, due: Collection[str]) -> None:
+        """Let frozen groups train from now on, whatever their time.
+
+        Args:
+            due: Their names.
+        """
         for name in due:
             self._frozen.remove(name)
             for parameter in self.groups[name].parameters:
                 self._parameters[parameter].requires_grad_(True)
         if due:
             self._locks.apply(self._frozen)
-        return due
 
     def restore(self, optimizer: Optimizer) -> None:
         """Bring the optimizer back to SB3's single group, which is the only kind SB3 can load."""
