@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import HParam, Logger, configure
+from stable_baselines3.common.logger import HParam
 
 from rltransfer.agents import Agent
+from rltransfer.agents.files import atomic_write
 from rltransfer.callbacks import Evaluate, Progress
 from rltransfer.describe import describe
-from rltransfer.errors import BadArgument
+from rltransfer.errors import BadArgument, BadEnvironment, Diverged
 from rltransfer.experiments import folders
+from rltransfer.experiments.checkpoints import Checkpoints
+from rltransfer.experiments.logger import logger
+from rltransfer.experiments.parts import Parts
+from rltransfer.experiments.signals import Stop
 from rltransfer.experiments.spec import RunSpec
+from rltransfer.experiments.state import restore
 from rltransfer.pretrain import versions
 from rltransfer.recipe import Recipe
 from rltransfer.training.ppo import TransferPPO
@@ -26,6 +33,7 @@ from rltransfer.training.threads import few_threads
 from rltransfer.transfer import adapt
 
 Report = Callable[[int, int], None]
+REPRO = "repro.json"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,29 +64,47 @@ class Run:
 
 
 def execute(
-    spec: RunSpec, agent: Agent, folder: Path | None = None, report: Report | None = None
+    spec: RunSpec,
+    agent: Agent,
+    folder: Path | None = None,
+    report: Report | None = None,
+    *,
+    checkpoints: Path | None = None,
+    stop: Stop | None = None,
 ) -> tuple[Run, TransferPPO]:
-    """Adapt, train and evaluate.
+    """Adapt, train and evaluate; or go on from the last checkpoint, with the same numbers.
 
     Args:
         spec: What to do.
         agent: The source named in it.
         folder: Where TensorBoard's events go; None for nowhere.
         report: Called with (steps done, steps in all) after every rollout.
+        checkpoints: Folder of this run alone, where a checkpoint is written at every cut and the
+            newest is looked for first; None for neither. The caller removes it once the result is
+            safe (:meth:`Checkpoints.remove`).
+        stop: Whether the run is asked to stop.
 
     Returns:
         The run, and the trained model with its environments still open.
+
+    Raises:
+        Interrupted: It was asked to stop.
+        Diverged: A loss, gradient, weight or output is not finite. The last checkpoint is kept, and
+            ``repro.json`` in ``folder`` says where it happened.
+        NotWritable: The disk is full, ...; earlier checkpoints are unharmed.
     """
     started = time.monotonic()
+    kept = Checkpoints(checkpoints, spec.id) if checkpoints else None
     with few_threads(agent.weights.values()):
         evaluation = Evaluate(
             spec.target, points=spec.points, episodes=spec.episodes, max_steps=spec.max_steps
         )
         model = build(spec, agent)
         description = describe(model)
+        seconds = 0.0
         try:
             if spec.train:
-                _learn(model, spec, evaluation, folder, report)
+                seconds = _learn(model, spec, evaluation, folder, report, kept, stop)
             else:
                 evaluation.hold(model, spec.steps)
         except BaseException:
@@ -92,7 +118,7 @@ def execute(
         stochastic=evaluation.curve.stochastic,
         choice=choice.reason if choice else "",
         description=description,
-        seconds=time.monotonic() - started,
+        seconds=seconds + time.monotonic() - started,
         device=_device_name(model.device),
         versions=versions(),
     )
@@ -137,23 +163,50 @@ def _learn(
     evaluation: Evaluate,
     folder: Path | None,
     report: Report | None,
-) -> None:
-    model.set_logger(_logger(folder))
-    callbacks: list[BaseCallback] = [evaluation, *([Progress(report)] if report else [])]
-    _log_settings(model, spec)
+    checkpoints: Checkpoints | None,
+    stop: Stop | None,
+) -> float:
+    """Train from the start, or from the newest checkpoint.
+
+    Returns:
+        Wall-clock seconds that earlier attempts took up to that checkpoint.
+    """
+    found = checkpoints.latest() if checkpoints else None
+    seconds = float(found.state["seconds"]) if found else 0.0
+    model.set_logger(logger(folder, found.state["counters"]["num_timesteps"] if found else None))
+    resumed = found is not None
+    parts = Parts(spec, evaluation, checkpoints, stop, resumed=resumed, seconds=seconds)
+    callbacks: list[BaseCallback] = [evaluation, parts, *([Progress(report)] if report else [])]
     try:
-        model.learn(spec.steps, callback=callbacks)
+        if found:
+            restore(model, evaluation, found.tensors, found.state)
+        else:
+            _log_settings(model, spec)
+        model.learn(
+            spec.steps - (model.num_timesteps if found else 0),
+            callback=callbacks,
+            reset_num_timesteps=not found,
+        )
+    except Diverged as error:
+        _write_repro(folder, spec, parts.part, error)
+        raise
+    except BadEnvironment as error:
+        # Ctrl-C reaches worker processes of environments too, and they end before this one.
+        if stop is not None and stop.signal:
+            raise parts.interrupted() from error
+        raise
     finally:
         model.logger.close()
+    return seconds
 
 
-def _logger(folder: Path | None) -> Logger:
+def _write_repro(folder: Path | None, spec: RunSpec, part: int, error: Diverged) -> None:
+    """Write what it takes to see a divergence again: training is the same each time."""
     if folder is None:
-        return Logger(folder=None, output_formats=[])
-    try:
-        return configure(str(folder), ["tensorboard"])
-    except OSError as error:
-        raise folders.not_writable(folder, error) from error
+        return
+    data = {"spec": asdict(spec), "part": part, **error.details, "message": str(error)}
+    folders.create(folder)
+    atomic_write(folder / REPRO, json.dumps(data, indent=1).encode())
 
 
 def _log_settings(model: TransferPPO, spec: RunSpec) -> None:
