@@ -33,10 +33,10 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except Interrupted as error:
-        print(error, file=sys.stderr)
-        return 143
+        print(_line(error), file=sys.stderr)
+        return 128 + error.signal
     except TransferError as error:
-        print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+        print(f"error: {_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; finished runs are kept", file=sys.stderr)
@@ -45,6 +45,10 @@ def main(argv: list[str] | None = None) -> int:
         # The reader, such as `head`, has seen enough. Python would complain when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _line(error: TransferError) -> str:
+    return printable(" ".join(str(error).split()))
 
 
 if __name__ == "__main__":

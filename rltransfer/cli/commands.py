@@ -23,6 +23,7 @@ from rltransfer.experiments.engines import Limits
 from rltransfer.experiments.finetuning import finetune as run_finetune
 from rltransfer.experiments.index import write_index
 from rltransfer.experiments.measuring import default_label
+from rltransfer.experiments.signals import catching
 from rltransfer.experiments.spec import check_whole
 from rltransfer.experiments.store import Store
 from rltransfer.pretrain import pretrain as run_pretrain
@@ -79,7 +80,8 @@ def finetune(args: argparse.Namespace) -> int:
     check_steps(args.steps)
     recipe, label = _recipe(args)
     out = args.out or _default_folder(args, label)
-    with watching(args.steps, alone=True) as watch:
+    every = {} if args.checkpoint_every is None else {"checkpoint_every": args.checkpoint_every}
+    with catching() as stop, watching(args.steps, alone=True) as watch:
         watch(args.target, 0, args.steps)
         done = run_finetune(
             args.source,
@@ -94,6 +96,8 @@ def finetune(args: argparse.Namespace) -> int:
             vec=args.vec,
             max_steps=args.max_steps,
             command=args.command_line,
+            stop=stop,
+            **every,
             **settings(args, NAMES),
         )
     print(done.run.description)

@@ -82,6 +82,9 @@ def _finetune(sub: Any) -> None:
     p.add_argument("--lr-decay", type=float, help="learning-rate factor per layer below the heads")
     _several(p, "--lr-scale", metavar="GROUP=FACTOR", type=_pair, help="learning-rate factors")
     p.add_argument("--pad-inputs", action="store_true", default=None, help="new inputs come last")
+    p.add_argument(
+        "--checkpoint-every", type=int, metavar="STEPS", help="checkpoints (default 250000 steps)"
+    )
     _obs_stats(p)
     _shared(p)
     p.set_defaults(command=commands.finetune)

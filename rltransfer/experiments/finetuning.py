@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from rltransfer.agents import Agent, load
-from rltransfer.experiments import folders, store
+from rltransfer.experiments import folders, results
+from rltransfer.experiments.checkpoints import Checkpoints
 from rltransfer.experiments.run import Report, Run, close, execute
+from rltransfer.experiments.signals import Stop
 from rltransfer.experiments.spec import RunSpec
 from rltransfer.pretrain import as_agent
 from rltransfer.recipe import Recipe
@@ -19,7 +21,8 @@ from rltransfer.training.ppo import TransferPPO
 
 MODEL = "model.zip"
 AGENT = "agent"
-SETTINGS = ("points", "episodes", "max_steps", "device", "vec")
+CHECKPOINTS = "checkpoints"
+SETTINGS = ("points", "episodes", "max_steps", "device", "vec", "checkpoint_every")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,9 +66,13 @@ def finetune(
     label: str | None = None,
     command: str = "",
     classes: Mapping[str, type] | None = None,
+    stop: Stop | None = None,
     **options: Any,
 ) -> Finetuned:
     """Fine-tune once, evaluated from step 0, and keep the model.
+
+    With ``out``, a run that was interrupted or killed goes on from its last checkpoint when it is
+    called again with the same arguments, and gives the same numbers as if nothing had happened.
 
     Args:
         source: An agent, the name of a zoo agent, or a path.
@@ -74,13 +81,14 @@ def finetune(
         steps: Budget of environment steps, at least 1.
         seed: Seed of weights, actions and environments.
         out: Folder for ``model.zip`` (for plain SB3), ``agent`` (for rltransfer), the result and
-            TensorBoard's events; None keeps nothing.
+            TensorBoard's events, and for ``checkpoints`` while it runs; None keeps nothing.
         report: Called with (steps done, steps in all) after every rollout.
         label: What the recipe is called in TensorBoard; its name by default.
         command: Command line for the card of the agent that is written.
         classes: Your own classes that the agent was built with, by name.
-        **options: ``points``, ``episodes``, ``max_steps``, ``device`` and ``vec`` of
-            :class:`RunSpec`, or hyperparameters.
+        stop: Whether the run is asked to stop; see :func:`rltransfer.experiments.signals.catching`.
+        **options: ``points``, ``episodes``, ``max_steps``, ``device``, ``vec`` and
+            ``checkpoint_every`` of :class:`RunSpec`, or hyperparameters.
 
     Returns:
         The model and its curve. Without ``out``, save the model yourself with ``model.save``.
@@ -88,6 +96,8 @@ def finetune(
     Raises:
         NotWritable: ``out`` cannot be written.
         BadArgument: ``steps`` is not a whole number >= 1, or ``out`` holds another run.
+        Interrupted: ``stop`` asked for it.
+        Diverged: A loss, gradient, weight or output of the policy is not finite.
     """
     agent = source if isinstance(source, Agent) else load(source, classes=classes)
     spec = RunSpec.of(
@@ -103,12 +113,30 @@ def finetune(
     folder = Path(out) if out else None
     if folder:
         folders.check_writable(folder)
-        store.find(folder, spec)  # refuses a folder with another run
-    with folders.attempt(folder):
-        run, model = execute(spec, agent, folder, report)
+    checkpoints = _checkpoints(folder, spec)
+    with folders.attempt(folder, checkpoints.exist if checkpoints else lambda: False):
+        kept = checkpoints.folder if checkpoints else None
+        run, model = execute(spec, agent, folder, report, checkpoints=kept, stop=stop)
         if folder:
             _keep(folder, run, model, command)
+        if checkpoints:
+            checkpoints.remove()
     return Finetuned(model=model, run=run, folder=folder)
+
+
+def _checkpoints(folder: Path | None, spec: RunSpec) -> Checkpoints | None:
+    """Checkpoints of a run in its folder; a finished one that is run again has none.
+
+    Raises:
+        BadArgument: The folder holds a run with other settings.
+    """
+    if folder is None:
+        return None
+    found = Checkpoints(folder / CHECKPOINTS, spec.id)
+    if results.find(folder, spec) is None:
+        return found
+    found.remove()
+    return None
 
 
 def _keep(folder: Path, run: Run, model: TransferPPO, command: str) -> None:
@@ -129,7 +157,7 @@ def _keep(folder: Path, run: Run, model: TransferPPO, command: str) -> None:
         )
         model.save(folder / MODEL)
         agent.save(folder / AGENT)
-        store.save(folder, run)
+        results.save(folder, run)
     except BaseException:
         close(model)
         raise

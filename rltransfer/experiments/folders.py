@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -72,28 +72,31 @@ def missing(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def attempt(folder: Path | None) -> Iterator[None]:
+def attempt(folder: Path | None, resumable: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Let one run write into its folder; if it fails, nothing of it stays.
 
     What an attempt that was killed has left is removed first: two files of events in one folder
     would be drawn as one curve. The events of a finished run stay until this one has finished too.
+    Where a run can go on from a checkpoint, its events stay in any case.
 
     Args:
         folder: Its folder; None for a run that writes nothing.
+        resumable: Tells whether there is a checkpoint from which the run can go on.
     """
     if folder is None:
         yield
         return
     created = missing(folder)
-    finished = (folder / RESULT).exists()
-    if not finished:
+    going_on = resumable()
+    if not (folder / RESULT).exists() and not going_on:
         discard(folder)
-    before = _traces(folder)
+    before = set() if going_on else _traces(folder)
     try:
         yield
     except BaseException:
-        _remove(_traces(folder) - before)
-        remove_empty(created)
+        if not resumable():
+            _remove(_traces(folder) - before)
+            remove_empty(created)
         raise
     _remove(before)
 
