@@ -43,7 +43,42 @@ class BadCheckpoint(TransferError):
 
 
 class BadEnvironment(TransferError):
-    """An environment broke its contract (non-finite observation, wrong shape, ...)."""
+    """An environment broke its contract (non-finite observation, wrong shape, ...).
+
+    Args:
+        message: One line.
+        details: JSON data that reproduces it, kept as the attribute of that name: task, index,
+            step, seed, episode, action and problem, as far as they are known; see
+            :func:`rltransfer.faults.broken`. It survives the way through a pipe.
+    """
+
+    def __init__(self, message: str, *, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.details: Mapping[str, Any] = dict(details or {})
+
+
+class WorkerGone(BadEnvironment):
+    """The process of an environment ended, or does not answer.
+
+    Args:
+        index: The environment.
+        problem: What is known about it.
+    """
+
+    def __init__(self, index: int, problem: str) -> None:
+        super().__init__(
+            f"environment {index}: {problem}", details={"index": index, "problem": problem}
+        )
+        self.index = index
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments, which are not the message."""
+        return type(self), (self.index, self.problem)
+
+
+class EnvironmentWarning(UserWarning):
+    """An environment does what is not quite right, but breaks nothing."""
 
 
 class Diverged(TransferError):

@@ -1,108 +1,84 @@
 """The check for NaN and infinity around vectorized environments, cheap enough for every step.
 
 Without it a NaN surfaces an update later, as an error about the policy, when the weights are NaN
-too.
+too. Values outside the bounds of their space are counted.
 """
 
 from __future__ import annotations
 
-from math import isfinite
-from multiprocessing import connection
 from typing import Any, NoReturn
 
 import numpy as np
-from gymnasium import spaces
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
-from rltransfer.errors import BadEnvironment
+from rltransfer.bounds import BoundsWatch
+from rltransfer.errors import BadEnvironment, WorkerGone
+from rltransfer.faults import broken
+from rltransfer.finite import all_finite, first_not_finite, float_keys
 from rltransfer.heartbeat import beat
-from rltransfer.strict import broken
 
-
-def all_finite(values: np.ndarray) -> bool:
-    """Tell whether no value is NaN or infinite.
-
-    A sum of squares is one BLAS call, and NaN and infinity survive it. It can overflow too, so a
-    result that is not finite is looked into value by value.
-
-    Args:
-        values: Numbers, any shape.
-    """
-    # vdot, because dot warns of the overflow.
-    return isfinite(np.vdot(values, values)) or bool(np.isfinite(values).all())
-
-
-def float_keys(space: spaces.Space) -> tuple[Any, ...]:
-    """Name the parts of an observation that can be NaN.
-
-    Args:
-        space: An observation space.
-
-    Returns:
-        Keys of the float parts of a Dict, indices of those of a Tuple, ``(None,)`` for a float
-        array.
-    """
-    if isinstance(space, spaces.Dict):
-        parts: list[tuple[Any, spaces.Space]] = list(space.spaces.items())
-    elif isinstance(space, spaces.Tuple):
-        parts = list(enumerate(space.spaces))
-    else:
-        parts = [(None, space)]
-    return tuple(key for key, part in parts if part.dtype is not None and part.dtype.kind == "f")
-
-
-def first_not_finite(observation: Any, keys: tuple[Any, ...]) -> tuple[tuple[int, ...], str] | None:
-    """Find the first NaN or infinity.
-
-    Args:
-        observation: One observation, or a batch of them.
-        keys: What :func:`float_keys` says of its space.
-
-    Returns:
-        Where it is in its array, and its part and value, such as ``((3, 2), "is nan")``; None if
-        all are finite.
-    """
-    for key in keys:
-        values = np.asarray(observation if key is None else observation[key])
-        if not all_finite(values):
-            place = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
-            part = "" if key is None else f"part {key!r} "
-            return place, f"{part}is {values[place]}"
-    return None
+# Of workers; the first two where they are Stable-Baselines3's own.
+_GONE = (EOFError, ConnectionError, WorkerGone)
 
 
 class GuardVecEnv(VecEnvWrapper):
     """Refuses observations and rewards that are NaN or infinite, and says where they came from.
 
     It belongs directly around the environments, below ``VecNormalize``, which would clip an
-    infinity. Terminal observations are checked too.
+    infinity. Terminal observations are checked too. An observation outside the bounds of its space
+    is no error: a warning names the first, and :attr:`out_of_bounds` counts them, without terminal
+    ones, which nobody acts upon.
 
     Args:
-        venv: Vectorized environments.
+        venv: Vectorized environments, which do not change what they returned.
         task: Task id, for messages.
 
     Raises:
-        BadEnvironment: A value is not finite, a reward is not a number, or a worker process ended.
+        BadEnvironment: A value is not finite, a reward is not a number, or a worker process ended
+            or did not answer.
     """
 
     def __init__(self, venv: VecEnv, task: str) -> None:
         super().__init__(venv)
         self._task = task
         self._keys = float_keys(venv.observation_space)
+        self._bounds = BoundsWatch(venv.observation_space, venv.num_envs, task)
         self._clock = 0
         self._reset_at = [0] * venv.num_envs
+        self._seeds_given: list[int | None] = [None] * venv.num_envs
+        self._episodes = [0] * venv.num_envs
         self._actions: np.ndarray | None = None
+
+    @property
+    def out_of_bounds(self) -> int:
+        """Observations so far with a value outside the finite bounds of their space."""
+        self._bounds.look(self._step)
+        return self._bounds.count
 
     def reset(self) -> VecEnvObs:
         """Reset all environments, and check their observations."""
+        self._bounds.look(self._step)
         self._reset_at = [self._clock] * self.num_envs
+        for index, seed in enumerate(self.unwrapped._seeds):
+            self._episodes[index] = 1 if seed is not None else self._episodes[index] + 1
+            self._seeds_given[index] = self._seeds_given[index] if seed is None else seed
         try:
             observations = self.venv.reset()
-        except (EOFError, ConnectionError) as error:
-            raise self._worker_ended() from error
+        except _GONE as error:
+            raise self._gone(error) from error
         self._check(observations)
         return observations
+
+    def step(self, actions: np.ndarray) -> VecEnvStepReturn:
+        """Step; the same as :meth:`step_async` and :meth:`step_wait`, with fewer calls."""
+        self._actions = actions
+        self._clock += 1
+        try:
+            results = self.venv.step(actions)
+        except _GONE as error:
+            raise self._gone(error) from error
+        return self._checked(*results)
 
     def step_async(self, actions: np.ndarray) -> None:
         """Start a step, and remember the actions for messages."""
@@ -110,15 +86,20 @@ class GuardVecEnv(VecEnvWrapper):
         self._clock += 1
         try:
             self.venv.step_async(actions)
-        except (EOFError, ConnectionError) as error:
-            raise self._worker_ended() from error
+        except _GONE as error:
+            raise self._gone(error) from error
 
     def step_wait(self) -> VecEnvStepReturn:
         """Finish the step; check rewards, terminal observations and observations."""
         try:
-            observations, rewards, dones, infos = self.venv.step_wait()
-        except (EOFError, ConnectionError) as error:
-            raise self._worker_ended() from error
+            results = self.venv.step_wait()
+        except _GONE as error:
+            raise self._gone(error) from error
+        return self._checked(*results)
+
+    def _checked(
+        self, observations: VecEnvObs, rewards: np.ndarray, dones: np.ndarray, infos: Any
+    ) -> VecEnvStepReturn:
         beat()
         if rewards.dtype.kind not in "fiub" or not all_finite(rewards):
             self._refuse_reward(rewards)
@@ -130,8 +111,11 @@ class GuardVecEnv(VecEnvWrapper):
 
     def _check(self, observations: Any) -> None:
         for key in self._keys:
-            if not all_finite(observations if key is None else observations[key]):
+            values = observations if key is None else observations[key]
+            if not all_finite(values):
                 self._refuse_observation(observations)
+        if self._bounds.needed and self._bounds.add(observations):
+            self._bounds.look(self._step)
 
     def _refuse_observation(self, observations: Any) -> None:
         found = first_not_finite(observations, self._keys)
@@ -140,13 +124,20 @@ class GuardVecEnv(VecEnvWrapper):
             self._refuse(index, place, problem)
 
     def _end_episodes(self, done: list[bool], infos: Any) -> None:
+        # What this step returned is not there yet.
+        self._bounds.look(lambda index: self._step(index) - 1)
         for index, ended in enumerate(done):
             if ended:
                 terminal = infos[index].get("terminal_observation")
-                found = None if terminal is None else first_not_finite(terminal, self._keys)
-                if found is not None:
-                    self._refuse(index, list(found[0]), f"{found[1]} (the terminal one)")
+                if terminal is not None:
+                    self._check_terminal(index, terminal)
                 self._reset_at[index] = self._clock
+                self._episodes[index] += 1
+
+    def _check_terminal(self, index: int, terminal: Any) -> None:
+        found = first_not_finite(terminal, self._keys)
+        if found is not None:
+            self._refuse(index, list(found[0]), f"{found[1]} (the terminal one)")
 
     def _refuse(self, index: int, place: list[int], problem: str) -> NoReturn:
         raise self._broken(index, f"observation{place or ''} {problem}")
@@ -157,25 +148,28 @@ class GuardVecEnv(VecEnvWrapper):
         raise self._broken(index, f"the reward is {rewards[index]}, not a finite number")
 
     def _broken(self, index: int, problem: str) -> BadEnvironment:
-        step = self._clock - self._reset_at[index]
         action = None if self._actions is None else self._actions[index]
-        return broken(self._task, index, step, action, problem)
+        seed, episode = self._seeds_given[index], self._episodes[index]
+        where = self._task, index, self._step(index), action, problem
+        return broken(*where, seed=seed, episode=episode)
 
-    def _worker_ended(self) -> BadEnvironment:
-        base = self.unwrapped
-        if not isinstance(base, SubprocVecEnv):
-            return self._broken(0, "it is closed")
-        index = _end_workers(base)
-        return self._broken(index, "its worker process ended; its own error is printed above")
+    def _step(self, index: int) -> int:
+        return self._clock - self._reset_at[index]
+
+    def _gone(self, error: Exception) -> BadEnvironment:
+        if isinstance(error, WorkerGone):
+            return self._broken(error.index, error.problem)
+        return self._broken(0, "its worker process ended, or was closed before")
 
 
-def _end_workers(venv: SubprocVecEnv) -> int:
-    """End all workers after one has died, and return which one it was."""
-    sentinels = [process.sentinel for process in venv.processes]
-    ended = connection.wait(sentinels, timeout=5)
-    for process, remote in zip(venv.processes, venv.remotes, strict=True):
-        process.terminate()
-        process.join()
-        remote.close()
-    venv.closed = True
-    return next((i for i, sentinel in enumerate(sentinels) if sentinel in ended), 0)
+def out_of_bounds(venv: VecEnv | None) -> int:
+    """Observations so far with a value outside the finite bounds of their space.
+
+    Args:
+        venv: Vectorized environments; 0 of those without a :class:`GuardVecEnv`.
+    """
+    while isinstance(venv, VecEnvWrapper):
+        if isinstance(venv, GuardVecEnv):
+            return venv.out_of_bounds
+        venv = venv.venv
+    return 0

@@ -30,6 +30,7 @@ LAYERS = (
     (
         *("rltransfer.vec", "rltransfer.vec.*"),
         *("rltransfer.guard", "rltransfer.normalizing", "rltransfer.strict"),
+        *("rltransfer.bounds", "rltransfer.faults", "rltransfer.finite", "rltransfer.fits"),
     ),
     ("rltransfer.agents", "rltransfer.agents.*"),
     ("rltransfer.check", "rltransfer.checks", "rltransfer.trajectories"),

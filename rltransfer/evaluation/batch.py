@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from rltransfer.guard import all_finite, first_not_finite, float_keys
+from rltransfer.finite import all_finite, first_not_finite, float_keys
 
 
 class Batch:
@@ -54,7 +54,7 @@ class Batch:
             array[rows] = observations[rows]
 
     def first_not_finite(self) -> tuple[tuple[int, ...], str] | None:
-        """Find a NaN or infinity, as :func:`rltransfer.guard.first_not_finite` does."""
+        """Find a NaN or infinity, as :func:`rltransfer.finite.first_not_finite` does."""
         if all(map(all_finite, self._floats)):
             return None
         return first_not_finite(self.observations, self._float_keys)

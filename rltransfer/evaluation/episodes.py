@@ -13,6 +13,7 @@ from gymnasium.vector import VectorEnv
 
 from rltransfer import vectorizing
 from rltransfer.evaluation.batch import Batch
+from rltransfer.vec.batches import BatchChecks
 
 # A row, its reward, and whether its episode ended.
 Outcome = tuple[int, float, bool]
@@ -64,18 +65,30 @@ class AtOnce:
 
     Args:
         env: Resets what ended in the same step (``SAME_STEP``), which goes unnoticed here.
+        task: Task id, for messages.
     """
 
-    def __init__(self, env: VectorEnv) -> None:
+    def __init__(self, env: VectorEnv, task: str) -> None:
         self._env = env
+        self._checks = BatchChecks(env.single_observation_space, env.num_envs, task)
 
     def reset(self, seed: int) -> Sequence[Any]:
         """Reset all."""
-        return self._env.reset(seed=seed)[0]
+        try:
+            observations = self._env.reset(seed=seed)[0]
+        except Exception as error:
+            self._checks.pass_on("reset()", error)
+        self._checks.observations(observations)
+        return observations
 
     def step(self, live: Sequence[int], actions: Sequence[Any], batch: Batch) -> Iterable[Outcome]:
         """Step all, also those whose episode ended."""
-        observations, rewards, terminated, truncated, infos = self._env.step(_all(actions, live))
+        try:
+            results = self._env.step(_all(actions, live))
+        except Exception as error:
+            self._checks.pass_on("step()", error)
+        observations, rewards, terminated, truncated, infos = results
+        self._checks.results(*results)
         batch.put_rows(live, observations)
         ended = np.logical_or(terminated, truncated)[live].tolist()
         if True in ended:
@@ -104,4 +117,4 @@ def episodes_of(spec: EnvSpec, envs: Sequence[gym.Env]) -> Episodes:
         envs: Its environments, one for each row.
     """
     make = vectorizing.vectorized(spec) if vectorizing.pays(spec, len(envs)) else None
-    return InTurn(envs) if make is None else AtOnce(make(len(envs)))
+    return InTurn(envs) if make is None else AtOnce(make(len(envs)), spec.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import deepcopy
 from types import TracebackType
 from typing import Any
 
@@ -12,15 +13,17 @@ from gymnasium.envs.registration import EnvSpec
 
 from rltransfer import registry
 from rltransfer.agents.normalization import Normalization
-from rltransfer.errors import BadArgument
+from rltransfer.bounds import BoundsWatch
+from rltransfer.errors import BadArgument, BadEnvironment
 from rltransfer.evaluation.acting import Actor, PolicyActor, RandomActor
 from rltransfer.evaluation.batch import Batch
 from rltransfer.evaluation.episodes import episodes_of
 from rltransfer.evaluation.given import require_fit, resolve
 from rltransfer.evaluation.result import Evaluation
 from rltransfer.evaluation.undisturbed import seeded, undisturbed
+from rltransfer.faults import broken
 from rltransfer.heartbeat import beat
-from rltransfer.strict import StrictEnv, broken
+from rltransfer.strict import StrictEnv
 from rltransfer.training.threads import few_threads
 
 HELD_OUT_SEED = 1_000_000
@@ -67,7 +70,9 @@ class Evaluator:
         if max_steps is None:
             self._require_time_limit()
         self._episodes = episodes_of(spec, self._envs)
-        self._batch = Batch(self._envs[0].observation_space, episodes)
+        space = self._envs[0].observation_space
+        self._batch = Batch(space, episodes)
+        self._bounds = BoundsWatch(space, episodes, f"{self.task} (evaluated)")
 
     def run(
         self,
@@ -122,6 +127,7 @@ class Evaluator:
             beat()
             live = self._step(live, actions, step, returns, lengths)
             self._check(actions, step)
+        self._bounds.look(lambda row: step)
         return Evaluation(
             task=self.task,
             returns=np.array(returns),
@@ -145,7 +151,7 @@ class Evaluator:
             # The sum of finite rewards is finite, so it stands in for the reward.
             if not isfinite(returns[row]):
                 problem = f"the reward is {reward}, not a finite number"
-                raise broken(self.task, row, step, actions[row], problem)
+                raise self._broken(row, step, actions[row], problem)
             if ended or step >= self._max_steps:
                 lengths[row] = step
             else:
@@ -157,7 +163,13 @@ class Evaluator:
         found = self._batch.first_not_finite()
         if found is not None:
             (row, *place), problem = found
-            raise broken(self.task, row, step, actions[row], f"observation{place or ''} {problem}")
+            raise self._broken(row, step, actions[row], f"observation{place or ''} {problem}")
+        if self._bounds.needed and self._bounds.add(deepcopy(self._batch.observations)):
+            self._bounds.look(lambda row: step)
+
+    def _broken(self, row: int, step: int, action: Any, problem: str) -> BadEnvironment:
+        where = self.task, row, step, action, problem
+        return broken(*where, seed=self._seed + row, episode=1)
 
     def _require_time_limit(self) -> None:
         env = self._envs[0]

@@ -1,6 +1,6 @@
 """Vectorized environments of a task, and the running statistics that normalize them."""
 
-from rltransfer.guard import GuardVecEnv
+from rltransfer.guard import GuardVecEnv, out_of_bounds
 from rltransfer.normalizing import normalization_of, normalize
 from rltransfer.strict import StrictEnv
 from rltransfer.vec.adapter import VectorEnvAdapter
@@ -16,4 +16,5 @@ __all__ = [
     "make_vec",
     "normalization_of",
     "normalize",
+    "out_of_bounds",
 ]

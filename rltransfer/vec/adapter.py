@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, NoReturn
 
@@ -20,8 +20,10 @@ from stable_baselines3.common.vec_env.base_vec_env import (
     VecEnvStepReturn,
 )
 
-from rltransfer.errors import BadEnvironment, TransferError
+from rltransfer.errors import BadEnvironment
+from rltransfer.faults import one_line, shown
 from rltransfer.vec.attributes import Attributes
+from rltransfer.vec.batches import BatchChecks
 from rltransfer.vec.infos import split
 from rltransfer.vec.observations import Observations, pick
 
@@ -64,6 +66,7 @@ class VectorEnvAdapter(VecEnv):
         self._name = str(spec.id if spec else env.spec.id if env.spec else type(env).__name__)
         self._same_step = self._mode(autoreset_mode) is AutoresetMode.SAME_STEP
         self._attributes = Attributes(env)
+        self._checks = BatchChecks(env.single_observation_space, env.num_envs, self._name)
         self._seen = Observations(env.single_observation_space, env.num_envs, self._name)
         # As many as there are environments: each may be seeded and sampled on its own.
         spaces = [env.single_action_space]
@@ -88,7 +91,7 @@ class VectorEnvAdapter(VecEnv):
         try:
             observations, infos = self.env.reset(seed=self._seed(), options=self._option())
         except Exception as error:
-            self._pass_on("reset()", error)
+            self._checks.pass_on("reset()", error)
         self._reset_seeds()
         self._reset_options()
         self.reset_infos = split(infos, self.num_envs)
@@ -105,10 +108,13 @@ class VectorEnvAdapter(VecEnv):
         try:
             observations, rewards, terminations, truncations, infos = self.env.step(self._actions)
         except Exception as error:
-            self._pass_on("step()", error)
-        rewards = self._numbers(rewards)
+            self._checks.pass_on("step()", error)
+        rewards = self._checks.rewards(rewards)
         observed = self._seen.copy(observations)
-        dones = np.logical_or(terminations, truncations)
+        terminations = self._checks.flags("terminations", terminations)
+        dones = np.logical_or(terminations, self._checks.flags("truncations", truncations))
+        if not isinstance(infos, Mapping):
+            self._refuse(f"the infos are {shown(infos)}, not a dict")
         self._clock += 1
         self._returns += rewards
         if infos:
@@ -168,13 +174,6 @@ class VectorEnvAdapter(VecEnv):
             )
         return AutoresetMode(mode)
 
-    def _numbers(self, rewards: Any) -> np.ndarray:
-        rewards = np.asarray(rewards)
-        if rewards.shape != self._returns.shape or rewards.dtype.kind not in "fiub":
-            got = f"{rewards.dtype} of shape {rewards.shape}"
-            self._refuse(f"rewards are {got}, expected numbers of shape {self._returns.shape}")
-        return rewards
-
     def _move_final(self, dones: np.ndarray, rows: list[dict[str, Any]], infos: Any) -> None:
         final, details = infos.get("final_obs"), infos.get("final_info")
         if final is None:
@@ -194,8 +193,7 @@ class VectorEnvAdapter(VecEnv):
             first = self._seen.copy(results[0])
         except Exception as error:
             raise BadEnvironment(
-                f"{self._name} cannot reset some environments alone "
-                f"({type(error).__name__}: {' '.join(str(error).split())}): {_CURE}"
+                f"{self._name} cannot reset some environments alone ({one_line(error)}): {_CURE}"
             ) from error
         if not self._seen.agree(last, first, ~dones):
             self._refuse(f"it ignores reset_mask, and resets all environments: {_CURE}")
@@ -234,11 +232,7 @@ class VectorEnvAdapter(VecEnv):
             self._refuse("it takes the same reset options for all environments, and got different")
         return self._options[0] or None
 
-    def _pass_on(self, call: str, error: Exception) -> NoReturn:
-        if isinstance(error, TransferError):
-            raise error
-        problem = f"{call} raised {type(error).__name__}: {' '.join(str(error).split())}"
-        raise BadEnvironment(f"{self._name}: {problem}") from error
-
     def _refuse(self, problem: str) -> NoReturn:
-        raise BadEnvironment(f"{self._name}: {problem}")
+        raise BadEnvironment(
+            f"{self._name}: {problem}", details={"task": self._name, "problem": problem}
+        )

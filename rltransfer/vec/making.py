@@ -10,18 +10,25 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
+from stable_baselines3.common.vec_env import VecEnv
 
 from rltransfer import registry, vectorizing
-from rltransfer.errors import BadArgument, BadEnvironment, TransferError
+from rltransfer.errors import BadArgument, BadEnvironment, TransferError, WorkerGone
 from rltransfer.guard import GuardVecEnv
 from rltransfer.strict import StrictEnv
 from rltransfer.vec.adapter import VectorEnvAdapter
 from rltransfer.vec.pool import make_pool
 from rltransfer.vec.sync import SyncVecEnv
+from rltransfer.vec.workers import WorkerVecEnv
 
 Vec = Literal["auto", "sync", "subproc", "native", "envpool"]
 StartMethod = Literal["spawn", "forkserver", "fork"]
+
+STEP_TIMEOUT = 300.0
+"""Seconds. A step of a slow simulator takes a few, its first reset, which may start or compile the
+simulator, a minute or two; what takes longer than this hangs."""
+
+_LONGEST = 24 * 60 * 60
 
 
 def make_vec(
@@ -31,6 +38,7 @@ def make_vec(
     seed: int | None = None,
     vec: Vec = "auto",
     start_method: StartMethod = "spawn",
+    step_timeout: float = STEP_TIMEOUT,
 ) -> VecEnv:
     """Make ``n_envs`` environments of a task, each monitored, and checked at every step.
 
@@ -47,6 +55,8 @@ def make_vec(
             envpool's threads, for the tasks that were shown to be equal there; seeds draw other
             numbers than Gymnasium's.
         start_method: How processes start, with ``"subproc"``.
+        step_timeout: Seconds to wait for an environment to start, reset or step, with
+            ``"subproc"``. Of one that hangs in this process, this process cannot tell.
 
     Returns:
         The environments, not normalized.
@@ -54,12 +64,14 @@ def make_vec(
     Raises:
         UnknownName: Gymnasium has no such id.
         MissingExtra: The environment, or envpool, needs a package that is not installed.
-        BadArgument: ``n_envs``, ``seed``, ``vec`` or ``start_method`` is outside its range, the
-            task is no id or spec, or it cannot be stepped in that way.
+        BadArgument: ``n_envs``, ``seed``, ``vec``, ``start_method`` or ``step_timeout`` is outside
+            its range, the task is no id or spec, or it cannot be stepped in that way.
         BadEnvironment: An environment cannot be made.
     """
     check_vec(vec)
     _require_choice("start_method", start_method, get_args(StartMethod))
+    if not isinstance(step_timeout, int | float) or not 0 < step_timeout <= _LONGEST:
+        raise BadArgument(f"step_timeout is {step_timeout!r}: give seconds, above 0, up to a day")
     seeds = _seeds(seed, n_envs)
     if not isinstance(task, str | EnvSpec):
         raise BadArgument(
@@ -74,7 +86,10 @@ def make_vec(
         venv = _batch(spec, seeds, pooled=vec == "envpool")
     else:
         makers = [partial(_make, spec, index, seeds[index]) for index in range(n_envs)]
-        venv = SyncVecEnv(makers) if vec == "sync" else _subproc(spec, makers, start_method)
+        if vec == "sync":
+            venv = SyncVecEnv(makers)
+        else:
+            venv = _subproc(spec, makers, start_method, step_timeout)
     if seed is not None:
         venv.seed(seed)
     return GuardVecEnv(venv, spec.id)
@@ -117,15 +132,17 @@ def _make(spec: EnvSpec, index: int, seed: int | None) -> gym.Env:
     return env
 
 
-def _subproc(spec: EnvSpec, makers: list[Any], start_method: str) -> SubprocVecEnv:
-    # Made here once first: an error in a worker would reach this process as a bare EOFError.
+def _subproc(
+    spec: EnvSpec, makers: list[Any], start_method: str, step_timeout: float
+) -> WorkerVecEnv:
+    # Made here once first: then what goes wrong there has to do with the workers.
     registry.make(spec).close()
     try:
-        return SubprocVecEnv(makers, start_method=start_method)
-    except (EOFError, ConnectionError) as error:
+        return WorkerVecEnv(makers, start_method=start_method, step_timeout=step_timeout)
+    except WorkerGone as error:
         raise BadEnvironment(
-            f"a worker process of {spec.id} ended while it started; its own error is printed above"
-            ' (a script needs `if __name__ == "__main__":`), and vec="sync" does without workers'
+            f"{spec.id}: while it started, {error} (a script needs `if __name__ =="
+            ' "__main__":`; its own error is printed above); vec="sync" does without workers'
         ) from error
 
 

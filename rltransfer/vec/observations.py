@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs
-from stable_baselines3.common.vec_env.util import dict_to_obs, obs_space_info
+from stable_baselines3.common.vec_env.util import dict_to_obs
 
-from rltransfer.errors import BadEnvironment
+from rltransfer.vec.batches import BatchChecks
 
 
 class Observations:
@@ -27,12 +27,8 @@ class Observations:
 
     def __init__(self, space: spaces.Space, n_envs: int, name: str) -> None:
         self._space = space
-        self._name = name
-        try:
-            keys, shapes, dtypes = obs_space_info(space)
-        except NotImplementedError as error:
-            raise BadEnvironment(f"{name}: {' '.join(str(error).split())}") from error
-        self._parts = [(key, dtypes[key], (n_envs, *shapes[key])) for key in keys]
+        self._checks = BatchChecks(space, n_envs, name)
+        self._parts = self._checks.parts
 
     def copy(self, observations: Any) -> VecEnvObs:
         """Copy a batch: some environments write each step into the same array.
@@ -41,15 +37,13 @@ class Observations:
             Arrays in the dtype of their space, shape (n_envs, *shape).
 
         Raises:
-            BadEnvironment: They have another shape.
+            BadEnvironment: They have another shape, or a dtype that does not go into theirs.
         """
-        copies = {}
-        for key, dtype, shape in self._parts:
-            part = np.array(observations if key is None else observations[key], dtype=dtype)
-            if part.shape != shape:
-                what = "observations have" if key is None else f"observations {key!r} have"
-                raise BadEnvironment(f"{self._name}: {what} shape {part.shape}, expected {shape}")
-            copies[key] = part
+        self._checks.observations(observations)
+        copies: dict[Any, np.ndarray] = {
+            key: np.array(observations if key is None else observations[key], dtype=dtype)
+            for key, dtype, _ in self._parts
+        }
         return copies[None] if None in copies else dict_to_obs(self._space, copies)
 
     def agree(self, first: Any, second: Any, rows: np.ndarray) -> bool:
