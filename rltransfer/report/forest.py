@@ -6,16 +6,16 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from typing import TYPE_CHECKING, Any
 
 from rltransfer.errors import BadArgument
 from rltransfer.report import style
 from rltransfer.report.summary import Row, Summary
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _ROW, _GAP = 0.17, 0.22  # inches
 _OPEN: dict[str, Any] = {"markerfacecolor": "white"}
@@ -125,6 +125,8 @@ def _label_gain(ax: Axes, normalized: bool) -> None:
 
 
 def _legend(made: Figure, looks: dict[str, dict[str, Any]]) -> None:
+    from matplotlib.lines import Line2D
+
     entries: dict[str, Artist] = {
         name: Line2D([], [], lw=1.8, **look) for name, look in looks.items()
     }

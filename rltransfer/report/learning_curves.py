@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from rltransfer.metrics import bootstrap_interval
 from rltransfer.report import style
 from rltransfer.report.data import Comparison
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _RESAMPLES = 2_000
 
@@ -112,6 +113,8 @@ def _raw_axis(ax: Axes, c: Comparison) -> None:
 
 
 def _legend(made: Figure, c: Comparison) -> None:
+    from matplotlib.lines import Line2D
+
     looks = _looks(c)
     entries: dict[str, Artist] = {name: Line2D([], [], **looks[name]) for name in c.arms}
     counts = sorted({len(arm.runs) for arm in c.arms.values()})

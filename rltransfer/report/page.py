@@ -7,8 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from rltransfer.agents.files import atomic_write
 from rltransfer.errors import BadArgument
@@ -21,6 +20,9 @@ from rltransfer.report.learning_curves import curves_figure
 from rltransfer.report.summary import Summary
 from rltransfer.report.tables import Block, blocks, facts, legend
 from rltransfer.report.wording import headline, sentence
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _STYLE = """
 :root{color-scheme:light;--ink:#1b1f24;--muted:#57606a;--rule:#d8dee4;--soft:#f6f8fa}

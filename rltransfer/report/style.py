@@ -7,24 +7,25 @@ import os
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
-from matplotlib.typing import ColorType
 from PIL import Image
 
 from rltransfer.agents.files import atomic_write
 from rltransfer.errors import BadArgument
 
+# matplotlib takes a second to import, so it is imported where something is drawn.
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 INK, MUTED, RULE = "#1b1f24", "#57606a", "#d8dee4"
 DPI = 160
 
 # Okabe and Ito's palette, told apart with every common color vision; scratch is neutral.
-_FIXED: dict[str, ColorType] = {
+_FIXED: dict[str, str] = {
     "scratch": "#6e7781",
     "full": "#0072B2",
     "auto": "#D55E00",
@@ -36,9 +37,9 @@ _MARKERS = "sDovP^X<*>"
 _OTHERS = ("#56B4E9", "#8C510A", "#4B0092", "#B2182B", "#35978F", "#1b1f24")
 
 
-def colors(names: Iterable[str]) -> dict[str, ColorType]:
+def colors(names: Iterable[str]) -> dict[str, str]:
     """Give every recipe a color: the presets always the same, the others in order of appearance."""
-    found: dict[str, ColorType] = {}
+    found: dict[str, str] = {}
     for name in names:
         if name not in found:
             others = sum(other not in _FIXED for other in found)
@@ -56,6 +57,8 @@ def markers(names: Iterable[str]) -> dict[str, str]:
 
 def figure(width: float, height: float) -> Figure:
     """Make an empty white figure, sizes in inches."""
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
 
 
@@ -71,6 +74,8 @@ def clean(axes: Axes, *, grid: str = "y") -> None:
 
 def step_axis(axes: Axes, budget: int) -> None:
     """Label the horizontal axis in environment steps, from 0 to the budget."""
+    from matplotlib.ticker import FuncFormatter
+
     axes.set_xlim(0, budget)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: steps(x)))
     axes.set_xlabel("Environment steps on the target", color=INK, fontsize=10)
@@ -110,6 +115,8 @@ def steps(count: float) -> str:
 
 def png(made: Figure) -> bytes:
     """Render as PNG; the same figure gives the same bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     canvas = FigureCanvasAgg(made)
     canvas.draw()
     # 256 colors are plenty for lines, and make the file three times smaller.
