@@ -2,100 +2,152 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Protocol
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Column
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Column, Table
 from rich.text import Text
 
-from rltransfer.experiments.jobs import Watch
+from rltransfer.cli.sweep_events import SweepEvents
+from rltransfer.cli.tally import Tally
+from rltransfer.experiments.outcome import Outcome
 
-# A rollout can take half a minute, and the speed is that of the last rollouts.
-SPEED_SECONDS = 300.0
+_BAR = 20
+
+
+class Watcher(Protocol):
+    """What is told of runs: a :data:`~rltransfer.experiments.jobs.Watch` that hears of failures."""
+
+    def __call__(self, name: str, steps: int, total: int) -> None:
+        """Hear how many steps of a run are done."""
+        ...
+
+    def ended(self, outcome: Outcome) -> None:
+        """Hear how a run ended."""
+        ...
 
 
 @contextmanager
-def watching(total_steps: int, *, alone: bool = False) -> Iterator[Watch]:
-    """Show the steps of all runs together, and a bar for each run that is under way.
+def watching(
+    total_steps: int, *, alone: bool = False, runs: int = 0, events: Path | None = None
+) -> Iterator[Watcher]:
+    """Show how many runs are in which state, and a bar for each that is under way.
 
-    Without a terminal, one line is printed for each finished run of several.
+    Without a terminal, one line is printed for each run of several that ends.
 
     Args:
         total_steps: Steps of all runs together.
         alone: Whether there is only one run, whose own bar says it all.
+        runs: Number of runs, to say how many are waiting; 0 if it is not known.
+        events: Folder for TensorBoard's curves of the progress, None to write none.
+
+    Raises:
+        NotWritable: ``events`` cannot be written.
     """
     console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}", table_column=Column(no_wrap=True, ratio=1)),
-        BarColumn(bar_width=20),
-        _Steps(table_column=Column(justify="right")),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=console,
-        expand=True,
-        speed_estimate_period=SPEED_SECONDS,
-        disable=not console.is_terminal,
-    ) as bars:
-        yield _Display(bars, console, total_steps, alone=alone)
-
-
-class _Steps(ProgressColumn):
-    """Steps done and in all, such as 12,000/50,000."""
-
-    def render(self, task: Task) -> Text:
-        """Render the column of one bar."""
-        total = f"{task.total:,.0f}" if task.total is not None else "?"
-        return Text(f"{task.completed:,.0f}/{total}")
+    curves = SweepEvents(events) if events else None
+    display = _Display(console, Tally(total_steps, runs), curves, alone=alone)
+    try:
+        if console.is_terminal:
+            with Live(console=console, get_renderable=display.shown, refresh_per_second=4):
+                yield display
+        else:
+            yield display
+    finally:
+        display.close()
 
 
 class _Display:
-    """Turns the news of runs into bars."""
+    """Turns the news of runs into a table, or into lines."""
 
-    def __init__(self, bars: Progress, console: Console, total_steps: int, *, alone: bool) -> None:
-        self._bars, self._console, self._total = bars, console, total_steps
-        self._all = None if alone else bars.add_task("all runs", total=total_steps)
-        self._running: dict[str, TaskID] = {}
-        self._steps: dict[str, int] = {}
-        self._finished: set[str] = set()
+    def __init__(
+        self, console: Console, tally: Tally, curves: SweepEvents | None, *, alone: bool
+    ) -> None:
+        self._console, self._tally, self._curves, self._alone = console, tally, curves, alone
+        self._lock = Lock()  # The table is drawn in a thread of its own.
 
     def __call__(self, name: str, steps: int, total: int) -> None:
-        if name in self._finished:
-            return
-        reused = name not in self._steps and steps >= total
-        self._steps[name] = steps
-        if not reused:
-            if name not in self._running:
-                self._running[name] = self._bars.add_task(name, total=total)
-            self._bars.update(self._running[name], completed=steps)
-        self._show_all(reused)
-        if steps >= total:
-            self._finish(name, "found" if reused else "finished")
+        with self._lock:
+            word = self._tally.told(name, steps, total)
+        if word and not self._alone and not self._console.is_terminal:
+            self._say(f"{word} {name}")
+        self._note(now=word is not None)
 
-    def _show_all(self, reused: bool) -> None:
-        if self._all is None:
+    def ended(self, outcome: Outcome) -> None:
+        """Hear how a run ended; what is done was told with its steps."""
+        if outcome.status == "done":
             return
-        done = sum(self._steps.values())
-        if reused:  # Nothing was trained, so this says nothing of the time that is left.
-            self._bars.reset(self._all, completed=done)
-        else:
-            self._bars.update(self._all, completed=done)
+        with self._lock:
+            self._tally.ended(outcome)
+        reason = f": {outcome.message}" if outcome.message else ""
+        self._say(f"{outcome.status}: {outcome.name}{reason}")
+        self._note(now=True)
 
-    def _finish(self, name: str, word: str) -> None:
-        self._finished.add(name)
-        if name in self._running and self._all is not None:
-            self._bars.remove_task(self._running[name])
-        if self._bars.disable and self._all is not None:
-            part = sum(self._steps.values()) / self._total
-            self._console.print(f"{part:4.0%}  {word} {name}", highlight=False, soft_wrap=True)
+    def close(self) -> None:
+        """Write the last point of the curves."""
+        self._note(now=True)
+        if self._curves:
+            self._curves.close()
+
+    def shown(self) -> RenderableType:
+        """Build the table as it is now."""
+        with self._lock:
+            room = max(1, self._console.size.height - 4)
+            running = self._tally.known if self._alone else self._tally.running
+            table = Table.grid(*_columns(), padding=(0, 1), expand=True)
+            for run in running[:room]:
+                left = (run.total - run.steps) / (run.speed or math.nan)
+                table.add_row(Text(run.name), *_cells(run.steps, run.total, run.speed, left))
+            if self._alone:
+                return table
+            table.add_row(f"and {len(running) - room} more" if len(running) > room else "")
+            return Group(_totals(self._tally), table)
+
+    def _say(self, text: str) -> None:
+        part = self._tally.steps / max(1, self._tally.total_steps)
+        self._console.print(f"{part:4.0%}  {text}", highlight=False, markup=False, soft_wrap=True)
+
+    def _note(self, *, now: bool) -> None:
+        if self._curves:
+            with self._lock:
+                self._curves.note(self._tally, now=now)
+
+
+def _totals(tally: Tally) -> RenderableType:
+    """One line with the counts, and one with a bar for all steps."""
+    counts = ", ".join(f"{n} {name}" for name, n in tally.counts.items() if n or name == "done")
+    table = Table.grid(*_columns(), padding=(0, 1), expand=True)
+    cells = _cells(tally.steps, tally.total_steps, tally.speed, tally.left)
+    table.add_row("all runs", *cells)
+    said = f"{counts}; {_duration(tally.elapsed)} so far"
+    return Group(Text(said, overflow="ellipsis", no_wrap=True), table)
+
+
+def _cells(steps: int, total: int, speed: float, left: float) -> tuple[RenderableType, ...]:
+    return (
+        ProgressBar(total=total, completed=steps, width=_BAR),
+        f"{steps:,}/{total:,}",
+        "" if math.isnan(speed) or not speed else f"{speed:,.0f}/s",
+        "" if math.isnan(left) else f"{_duration(left)} left",
+    )
+
+
+def _columns() -> list[Column]:
+    name = Column(no_wrap=True, ratio=1, overflow="ellipsis")
+    widths = [Column(justify="right", no_wrap=True) for _ in range(3)]
+    return [name, Column(width=_BAR), *widths]
+
+
+def _duration(seconds: float) -> str:
+    """Format a time such as ``40 s``, ``12 min`` or ``1 h 05 min``."""
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
