@@ -35,7 +35,8 @@ def test_runs_are_counted_by_what_became_of_them() -> None:
     assert tally.counts == {"done": 0, "reused": 0, "running": 0, "waiting": 7}
     assert tally.told("found", 100, 100) == "found"
     for name in ("a", "b", "c", "d"):
-        assert tally.told(name, 0, 100) is None
+        assert tally.told(name, 0, 100) == "started"
+    assert tally.told("a", 50, 100) is None
     assert tally.told("a", 100, 100) == "finished"
     assert tally.told("a", 100, 100) is None
     tally.ended(failed("b"))
@@ -163,6 +164,7 @@ def test_the_bar_of_a_single_run_stays(terminal: io.StringIO) -> None:
     shown = terminal.getvalue()
     last = shown[shown.rindex("my/Pole-v0") :]
     assert "2,000/2,000" in last and "all runs" not in shown
+    assert "0/2,000" in shown
 
 
 def test_news_of_many_threads_do_not_disturb_the_table(terminal: io.StringIO) -> None:

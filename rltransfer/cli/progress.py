@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -56,7 +56,8 @@ def watching(
     display = _Display(console, Tally(total_steps, runs), curves, alone=alone)
     try:
         if console.is_terminal:
-            with Live(console=console, get_renderable=display.shown, refresh_per_second=4):
+            with Live(console=console, get_renderable=display.shown, refresh_per_second=4) as live:
+                display.refresh = live.refresh
                 yield display
         else:
             yield display
@@ -72,12 +73,15 @@ class _Display:
     ) -> None:
         self._console, self._tally, self._curves, self._alone = console, tally, curves, alone
         self._lock = Lock()  # The table is drawn in a thread of its own.
+        self.refresh: Callable[[], object] = lambda: None
 
     def __call__(self, name: str, steps: int, total: int) -> None:
         with self._lock:
             word = self._tally.told(name, steps, total)
-        if word and not self._alone and not self._console.is_terminal:
+        if word in ("found", "finished") and not (self._alone or self._console.is_terminal):
             self._say(f"{word} {name}")
+        if word:  # However short it is, a run is seen.
+            self.refresh()
         self._note(now=word is not None)
 
     def ended(self, outcome: Outcome) -> None:

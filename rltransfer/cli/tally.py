@@ -85,7 +85,7 @@ class Tally:
             total: Its steps in all, told as done when its result is there.
 
         Returns:
-            ``"found"`` or ``"finished"`` if this was the end of the run, otherwise None.
+            ``"started"`` for its first news, ``"found"`` or ``"finished"`` for its end, or None.
         """
         run = self._known.get(name)
         if run is None and steps >= total:
@@ -93,9 +93,11 @@ class Tally:
             return "found"
         if run is not None and run.status in ("done", "reused"):
             return None
-        # A run that failed and tells of steps again has been started once more.
+        # A run that failed, or that tells of fewer steps, has been started once more.
         if run is None or run.status != "running" or steps < run.steps:
-            run = self._known[name] = Progress(name=name, total=total)
+            self._known[name] = Progress(name=name, total=total)
+            self._known[name].tell(self._clock(), steps)
+            return "started"
         run.tell(self._clock(), steps)
         if steps < total:
             return None
