@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from rltransfer import report
-from rltransfer.agents import Agent, load
+from rltransfer.agents import Agent
 from rltransfer.agents.files import atomic_write
 from rltransfer.errors import BadArgument
 from rltransfer.experiments import folders
+from rltransfer.experiments.compare import compare
 from rltransfer.experiments.engines import EngineName, Limits
-from rltransfer.experiments.gain import Gain, gain
+from rltransfer.experiments.gain import Gain
 from rltransfer.experiments.jobs import Watch
-from rltransfer.experiments.measuring import plan, source_of
-from rltransfer.experiments.sweep import sweep
+from rltransfer.experiments.measuring import agents_of, source_of
+from rltransfer.experiments.planning import Comparing
 from rltransfer.pretrain import versions
 from rltransfer.recipe import Recipe
 from rltransfer.registry import pair
@@ -26,21 +27,46 @@ from rltransfer.registry import pair
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One source and one target to compare recipes on.
+    """One target to compare recipes on, and where they transfer from.
 
     Attributes:
         label: Its name in tables and folders.
-        source: Agent, zoo name or path.
+        source: Agent, zoo name or path, or several checkpoints of one source.
         target: Gymnasium id or ``module:Id``.
         steps: Budget of environment steps on the target.
         expect: ``"help"`` or ``"hurt"``, None if nothing is expected.
+        controls: Names of controls; see :mod:`rltransfer.experiments.controls`.
+        unrelated: Agent of another task, for the control of that name.
     """
 
     label: str
-    source: Agent | str | Path
+    source: Agent | str | Path | Sequence[Agent | str | Path]
     target: str
     steps: int
     expect: Any = None
+    controls: Sequence[str] = ()
+    unrelated: Agent | str | Path | None = None
+
+    def comparing(self, recipes: Mapping[str, Recipe], settings: Mapping[str, Any]) -> Comparing:
+        """What is compared.
+
+        Args:
+            recipes: Recipes by name, ``"scratch"`` among them.
+            settings: Settings of the runs.
+
+        Raises:
+            TransferError: An agent cannot be loaded, or a control lacks what it needs.
+        """
+        return Comparing(
+            label=self.label,
+            sources=agents_of(self.source),
+            target=self.target,
+            recipes=recipes,
+            steps=self.steps,
+            controls=tuple(self.controls),
+            unrelated=None if self.unrelated is None else agents_of(self.unrelated)[0],
+            settings=settings,
+        )
 
 
 def case_of(name: str, *, source: str | None = None, steps: int | None = None) -> Case:
@@ -100,35 +126,17 @@ def benchmark(
         TransferError: A run cannot work; the message begins with its name.
     """
     _check_labels(cases)
-    sources = [c.source if isinstance(c.source, Agent) else load(c.source) for c in cases]
-    planned = [
-        plan(
-            agent,
-            case.target,
-            recipes,
-            label=case.label,
-            seeds=seeds,
-            steps=case.steps,
-            **settings,
-        )
-        for case, agent in zip(cases, sources, strict=True)
-    ]
-    runs = iter(
-        sweep(
-            [job for jobs in planned for job in jobs],
-            sources,
-            out=out,
-            processes=processes,
-            engine=engine,
-            address=address,
-            limits=limits,
-            watch=watch,
-        )
+    gains = compare(
+        [case.comparing(recipes, settings) for case in cases],
+        seeds=seeds,
+        expect=[case.expect for case in cases],
+        out=out,
+        processes=processes,
+        engine=engine,
+        address=address,
+        limits=limits,
+        watch=watch,
     )
-    gains = [
-        gain([next(runs) for _ in jobs], agent, label=case.label, expect=case.expect)
-        for case, agent, jobs in zip(cases, sources, planned, strict=True)
-    ]
     write(gains, out, command=command)
     return gains
 

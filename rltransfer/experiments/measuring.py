@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +10,19 @@ import numpy as np
 
 from rltransfer.agents import Agent, load
 from rltransfer.errors import BadArgument
-from rltransfer.experiments.gain import Gain, gain
-from rltransfer.experiments.jobs import Job, Watch
-from rltransfer.experiments.spec import RunSpec, check_seed
-from rltransfer.experiments.sweep import sweep
+from rltransfer.experiments.compare import compare
+from rltransfer.experiments.gain import Gain
+from rltransfer.experiments.jobs import Watch
+from rltransfer.experiments.planning import SCRATCH, Comparing
+from rltransfer.experiments.spec import check_seed
 from rltransfer.recipe import Recipe
 from rltransfer.recipe import recipe as preset
 from rltransfer.registry import Pair
 from rltransfer.vec import Vec
 
-SCRATCH = "scratch"
-
 
 def measure(
-    source: Agent | str | Path,
+    source: Agent | str | Path | Sequence[Agent | str | Path],
     target: str,
     recipe: Recipe | str | Sequence[str] | Mapping[str, Recipe | str] = "auto",
     *,
@@ -41,6 +39,8 @@ def measure(
     classes: Mapping[str, type] | None = None,
     watch: Watch | None = None,
     expect: Any = None,
+    controls: Sequence[str] = (),
+    unrelated: Agent | str | Path | None = None,
     **hyperparameters: Any,
 ) -> Gain:
     """Fine-tune with a recipe and train from scratch, for several seeds, and compare.
@@ -50,7 +50,9 @@ def measure(
     (probing, refitting the critic) are part of its budget.
 
     Args:
-        source: An agent, the name of a zoo agent, or a path.
+        source: An agent, the name of a zoo agent, or a path; or several checkpoints of one source,
+            which were trained alike with other seeds. Only then do the intervals speak of sources
+            like these, and not of this one alone.
         target: Gymnasium id or ``module:Id``.
         recipe: A recipe or preset, a list of presets, or a mapping of names to recipes. Scratch is
             always added.
@@ -69,32 +71,54 @@ def measure(
         classes: Your own classes that the agent was built with, by name.
         watch: Called with (name of the run, steps done, steps in all) as the runs proceed.
         expect: ``"help"`` or ``"hurt"``, for the report.
+        controls: Names of control arms, see :mod:`rltransfer.experiments.controls`. A gain is
+            called knowledge only where it beats those too.
+        unrelated: Agent of another task, for the control of that name.
         **hyperparameters: Changes to the source's hyperparameters, in every arm.
 
     Raises:
-        BadArgument: ``steps``, ``seeds`` or ``jobs`` is out of range.
+        BadArgument: ``steps``, ``seeds`` or ``jobs`` is out of range, sources were not trained
+            alike, or a control lacks what it needs.
         NotWritable: ``out`` cannot be written.
         SweepFailed: Some runs failed; all others are finished, and kept in ``out``.
         TransferError: A run cannot work; the message begins with its name.
     """
-    agent = source if isinstance(source, Agent) else load(source, classes=classes)
     label = label or default_label(target)
-    planned = plan(
-        agent,
-        target,
-        _arms(recipe),
+    comparing = Comparing(
         label=label,
-        seeds=_seeds(seeds),
+        sources=agents_of(source, classes),
+        target=target,
+        recipes=_arms(recipe),
         steps=steps,
-        points=points,
-        episodes=episodes,
-        max_steps=max_steps,
-        device=device,
-        vec=vec,
-        hyperparameters=hyperparameters,
+        controls=tuple(controls),
+        unrelated=None if unrelated is None else agents_of(unrelated, classes)[0],
+        settings={
+            "points": points,
+            "episodes": episodes,
+            "max_steps": max_steps,
+            "device": device,
+            "vec": vec,
+            "hyperparameters": hyperparameters,
+        },
     )
-    runs = sweep(planned, [agent], out=Path(out) if out else None, processes=jobs, watch=watch)
-    return gain(runs, agent, label=label, expect=expect)
+    place = Path(out) if out else None
+    return compare(
+        [comparing], seeds=_seeds(seeds), expect=[expect], out=place, processes=jobs, watch=watch
+    )[0]
+
+
+def agents_of(
+    source: Agent | str | Path | Sequence[Agent | str | Path],
+    classes: Mapping[str, type] | None = None,
+) -> list[Agent]:
+    """Load one source, or several checkpoints of one.
+
+    Args:
+        source: An agent, the name of a zoo agent, a path, or several of these.
+        classes: Your own classes that they were built with, by name.
+    """
+    several = [source] if isinstance(source, Agent | str | Path) else source
+    return [one if isinstance(one, Agent) else load(one, classes=classes) for one in several]
 
 
 def measure_pair(pair: Pair, **options: Any) -> Gain:
@@ -125,29 +149,6 @@ def source_of(pair: Pair) -> str:
 def default_label(target: str) -> str:
     """Last part of a task id."""
     return target.rpartition(":")[2].rpartition("/")[2]
-
-
-def plan(
-    agent: Agent,
-    target: str,
-    arms: Mapping[str, Recipe],
-    *,
-    label: str,
-    seeds: Sequence[int],
-    **settings: Any,
-) -> list[Job]:
-    """List the runs of a comparison, seed by seed, so that an early stop leaves whole pairs.
-
-    Raises:
-        BadArgument: A setting is out of range, or ``arms`` has another recipe called scratch.
-    """
-    if arms.get(SCRATCH) != preset(SCRATCH):
-        raise BadArgument("'scratch' is the control: give your recipe another name")
-    specs = {
-        name: RunSpec.of(agent, target, recipe, label=name, seed=seeds[0], **settings)
-        for name, recipe in arms.items()
-    }
-    return [Job(label, replace(spec, seed=seed)) for seed in seeds for spec in specs.values()]
 
 
 def _arms(recipe: Any) -> dict[str, Recipe]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from rltransfer.agents import Agent
 from rltransfer.errors import BadArgument
-from rltransfer.experiments import controls, folders
-from rltransfer.experiments.controls import Control, control
+from rltransfer.experiments import controls
+from rltransfer.experiments.controls import CONTROLS, Control, control
 from rltransfer.experiments.jobs import Job
 from rltransfer.experiments.spec import RunSpec, source_hash
 from rltransfer.recipe import Recipe
@@ -45,7 +44,8 @@ class Comparing:
         steps: Budget of environment steps on the target.
         controls: Names of controls; see :mod:`rltransfer.experiments.controls`.
         unrelated: Agent of another task, for the control of that name.
-        tuned_rate: Factor on the learning rate for the control ``"scratch-tuned"``.
+        tuned_rate: Factor on the learning rate for the control ``"scratch-tuned"``, found by
+            :mod:`rltransfer.experiments.tuning`.
         settings: ``points``, ``episodes``, ``max_steps``, ``device``, ``vec``,
             ``checkpoint_every`` and ``hyperparameters`` of :class:`RunSpec`.
 
@@ -77,28 +77,29 @@ class Comparing:
             raise BadArgument(
                 "the control 'unrelated' needs an agent of another task: give unrelated=AGENT"
             )
-        if TUNED in self.controls and self.tuned_rate is None:
-            raise BadArgument(f"the control {TUNED!r} needs the factor that was found by tuning")
 
-    def plan(self, seeds: Sequence[int], out: Path | None) -> Plan:
+    def plan(self, seeds: Sequence[int]) -> Plan:
         """List the runs.
 
         Args:
             seeds: Training seeds, the same for every arm.
-            out: Where results go; None keeps none.
 
         Raises:
-            BadArgument: A setting is out of range.
-            NotWritable: ``out`` cannot be written.
+            BadArgument: A setting is out of range, or scratch was not tuned.
         """
-        if out:
-            folders.check_writable(out)
+        if TUNED in self.controls and self.tuned_rate is None:
+            raise BadArgument(f"the control {TUNED!r} needs tuned_rate: tune scratch first")
         jobs, agents = [], {}
         for seed in seeds:
             for agent, spec in self._runs(seed):
                 agents.setdefault(spec.source_hash, agent)
-                jobs.append(Job(self.label, spec, self._folder(out, spec)))
+                jobs.append(Job(self.label, spec, self._source(spec)))
         return Plan(jobs=jobs, agents=agents)
+
+    def scratch(self, seed: int) -> RunSpec:
+        """The run from scratch with one seed."""
+        first = self.sources[0]
+        return self._spec(first, first, self.recipes[SCRATCH], SCRATCH, seed)
 
     def kinds(self) -> dict[str, str]:
         """Kind of every arm: ``"baseline"``, ``"method"`` or ``"control"``."""
@@ -136,12 +137,10 @@ class Comparing:
         # Controls are listed under the source that they are compared with.
         return replace(spec, source=source.card.name)
 
-    def _folder(self, out: Path | None, spec: RunSpec) -> Path | None:
-        if out is None:
-            return None
-        several = len(self.sources) > 1 and spec.label != SCRATCH
-        name = f"{spec.label}@{spec.source}" if several else spec.label
-        return folders.run_folder(out, self.label, spec.seed, name)
+    def _source(self, spec: RunSpec) -> str:
+        """Name of the checkpoint, where it tells runs apart."""
+        shared = spec.label == SCRATCH or getattr(CONTROLS.get(spec.label), "shared", False)
+        return spec.source if len(self.sources) > 1 and not shared else ""
 
 
 def with_rate(spec: RunSpec, source: Agent, factor: float) -> RunSpec:

@@ -100,9 +100,7 @@ def carry_out(
     with events.recording(folder, resumed=resumed) as names, one_thread():
         faults.point("run.started")
         report(0, spec.steps)
-        run, model = execute(
-            spec, agent, folder, report, checkpoints=store.checkpoints(spec.id)
-        )
+        run, model = execute(spec, agent, folder, report, checkpoints=store.checkpoints(spec.id))
         close(model)
         faults.point("run.trained")
     store.publish(run, names=names, folder=folder)
