@@ -75,18 +75,69 @@ def checkpoints(name: str, count: int, folder: Path) -> list[Agent]:
     return agents
 
 
-def comparing(name: str, sources: Sequence[Agent], *, rate: float | None) -> Comparing:
-    """What is compared on one pair; ``rate`` is what tuning found, None for no controls."""
+def case(name: str, sources: Sequence[Agent], recipes: Mapping[str, Recipe]) -> Case:
+    """What is compared on one pair: controls where a pair is listed in CONTROLLED."""
     found = pair(name)
-    other = UNRELATED.get(found.agent or "")
-    return Comparing(
+    controlled = name in CONTROLLED
+    return Case(
         label=name,
-        sources=sources,
+        source=sources,
         target=found.target,
-        recipes={one: recipe(one) for one in RECIPES},
         steps=BUDGETS.get(name, found.steps),
-        controls=tuple(CONTROLS) if rate is not None else (),
-        unrelated=load(other) if other and rate is not None else None,
-        tuned_rate=rate,
-        settings=SETTINGS,
+        expect=found.expect,
+        controls=tuple(CONTROLS) if controlled else (),
+        unrelated=UNRELATED[found.agent or ""] if controlled else None,
     )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pairs", default=",".join(PAIRS), help="names, with commas")
+    parser.add_argument("--recipes", default=",".join(RECIPES[1:]), help="names, with commas")
+    parser.add_argument("--seeds", type=int, default=10, help="paired seeds (default 10)")
+    parser.add_argument("--checkpoints", type=int, default=3, help="of each source (default 3)")
+    parser.add_argument("--jobs", type=int, default=cores(), help="runs at a time")
+    parser.add_argument("--runs", type=Path, default=Path("runs/study"))
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--sources", type=Path, default=OUT / "sources")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    try:
+        return run(args)
+    except TransferError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run what is missing, and write the report."""
+    names = args.pairs.split(",")
+    sources = {
+        agent: checkpoints(agent, args.checkpoints, args.sources)
+        for agent in dict.fromkeys(source_of(pair(name)) for name in names)
+    }
+    recipes = {name: recipe(name) for name in dict.fromkeys([SCRATCH, *args.recipes.split(",")])}
+    cases = [case(name, sources[source_of(pair(name))], recipes) for name in names]
+    command = shlex.join(["python", "benchmarks/study.py", *sys.argv[1:]])
+    for folder in (args.runs, args.out):
+        folders.check_writable(folder)
+    with watching(0, events=args.runs / "events") as watch:
+        gains = benchmark(
+            cases,
+            recipes,
+            seeds=range(args.seeds),
+            out=args.runs,
+            processes=args.jobs,
+            watch=watch,
+            command=command,
+            **SETTINGS,
+        )
+    write(gains, args.out, command=command)
+    print("\n\n".join(str(gain) for gain in gains))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
