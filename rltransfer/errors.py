@@ -58,23 +58,7 @@ class BadEnvironment(TransferError):
 
 
 class WorkerGone(BadEnvironment):
-    """The process of an environment ended, or does not answer.
-
-    Args:
-        index: The environment.
-        problem: What is known about it.
-    """
-
-    def __init__(self, index: int, problem: str) -> None:
-        super().__init__(
-            f"environment {index}: {problem}", details={"index": index, "problem": problem}
-        )
-        self.index = index
-        self.problem = problem
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by the arguments, which are not the message."""
-        return type(self), (self.index, self.problem)
+    """The process of an environment ended, or does not answer; the details have index, problem."""
 
 
 class EnvironmentWarning(UserWarning):

@@ -158,7 +158,7 @@ class GuardVecEnv(VecEnvWrapper):
 
     def _gone(self, error: Exception) -> BadEnvironment:
         if isinstance(error, WorkerGone):
-            return self._broken(error.index, error.problem)
+            return self._broken(error.details["index"], error.details["problem"])
         return self._broken(0, "its worker process ended, or was closed before")
 
 

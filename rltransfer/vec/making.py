@@ -24,9 +24,10 @@ from rltransfer.vec.workers import WorkerVecEnv
 Vec = Literal["auto", "sync", "subproc", "native", "envpool"]
 StartMethod = Literal["spawn", "forkserver", "fork"]
 
-STEP_TIMEOUT = 300.0
+STEP_TIMEOUT = 240.0
 """Seconds. A step of a slow simulator takes a few, its first reset, which may start or compile the
-simulator, a minute or two; what takes longer than this hangs."""
+simulator, a minute or two; what takes longer than this hangs. A sweep gives up a run after 300
+seconds without a sign of life, and knows less about what hangs."""
 
 _LONGEST = 24 * 60 * 60
 

@@ -125,24 +125,33 @@ class _Line:
     def __init__(self, pipe: Connection, index: int, timeout: float, process: Any) -> None:
         self._pipe, self._index, self._timeout = pipe, index, timeout
         self._process = process
+        self._due = 0  # Answers.
 
     def send(self, message: Any) -> None:
+        while self._due:  # Another worker's error was raised before this one's answer was read.
+            self._receive()
         try:
             self._pipe.send(message)
         except OSError as error:
             raise self._ended() from error
+        self._due += 1
 
     def recv(self) -> Any:
-        try:
-            if not self._pipe.poll(self._timeout):
-                raise self._silent()
-            answer, heard = self._pipe.recv()
-        except (EOFError, OSError) as error:
-            raise self._ended() from error
+        answer, heard = self._receive()
         for text, category, place in heard:
             warnings.warn_explicit(text, category, *place, registry=_HEARD)
         if isinstance(answer, _Failure):
             raise answer.error
+        return answer
+
+    def _receive(self) -> Any:
+        try:
+            if not self._pipe.poll(self._timeout):
+                raise self._silent()
+            answer = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise self._ended() from error
+        self._due -= 1
         return answer
 
     def hang_up(self) -> None:
@@ -152,13 +161,17 @@ class _Line:
 
     def _silent(self) -> WorkerGone:
         self._process.kill()
-        return WorkerGone(self._index, f"it did not answer for {self._timeout:g} s")
+        return self._gone(f"it did not answer for {self._timeout:g} s")
 
     def _ended(self) -> WorkerGone:
         self._process.join(_GRACE)
         code = self._process.exitcode
         how = f"by signal {-code}" if code is not None and code < 0 else f"with exit code {code}"
-        return WorkerGone(self._index, f"its worker process ended {how}")
+        return self._gone(f"its worker process ended {how}")
+
+    def _gone(self, problem: str) -> WorkerGone:
+        details = {"index": self._index, "problem": problem}
+        return WorkerGone(f"environment {self._index}: {problem}", details=details)
 
 
 # What has been warned of, so that each is shown once.
