@@ -26,7 +26,7 @@ from rltransfer.training.divergence import divergence_named, require_finite
 from rltransfer.training.engine import ContribEngine, EnginePPO
 from rltransfer.training.schedule import GroupScheduler
 from rltransfer.training.threads import few_threads
-from rltransfer.vec import normalization_of
+from rltransfer.vec import normalization_of, out_of_bounds
 
 
 @dataclass
@@ -124,6 +124,13 @@ class TransferMixin(OnPolicyAlgorithm):
         super()._update_learning_rate(optimizers)
         if self.transfer:
             self.transfer.scheduler.advance(1.0 - self._current_progress_remaining)
+
+    def dump_logs(self, iteration: int = 0) -> None:
+        """Write the log, with the number of observations that left their bounds, if any did."""
+        count = out_of_bounds(self.env)
+        if count:
+            self.logger.record("rollout/out_of_bounds", count)
+        super().dump_logs(iteration)
 
     def _update_info_buffer(self, infos: list[dict[str, Any]], dones: Any = None) -> None:
         super()._update_info_buffer(infos, dones)
