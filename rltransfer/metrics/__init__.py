@@ -33,9 +33,8 @@ from rltransfer.metrics.gains import (
 )
 from rltransfer.metrics.intervals import (
     Interval,
+    Statistic,
     bootstrap_interval,
-    hierarchical_bootstrap_interval,
-    stratified_bootstrap_interval,
 )
 from rltransfer.metrics.paired import holm, pair_correlation, paired_differences, sign_flip_test
 from rltransfer.metrics.student import seeds_needed, t_cdf, t_power, t_quantile
@@ -63,7 +62,6 @@ __all__ = [
     "crossed_mean",
     "forgetting",
     "forward_transfer",
-    "hierarchical_bootstrap_interval",
     "holm",
     "improvement_interval",
     "iqm",
@@ -83,7 +81,6 @@ __all__ = [
     "seeds_needed",
     "sign_flip_test",
     "speed_up",
-    "stratified_bootstrap_interval",
     "t_cdf",
     "t_power",
     "t_quantile",

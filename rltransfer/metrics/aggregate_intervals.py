@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,30 +23,50 @@ from rltransfer.metrics.intervals import Interval
 from rltransfer.metrics.student import t_quantile
 
 
-def iqm_interval(tables: Sequence[ArrayLike], *, level: float = 0.95) -> Interval:
-    """Interval of the interquartile mean of all runs on all tasks.
+def iqm_interval(
+    tables: Sequence[ArrayLike], *, level: float = 0.95, resamples: int = 2_000, seed: int = 0
+) -> Interval:
+    """Bootstrap interval of the interquartile mean of all runs on all tasks.
 
-    The influence of a run is its winsorized score by the share of the scores that count.
+    Sources, and seeds within them, are resampled within each task. The percentiles are then
+    stretched about the estimate, by the factor that takes the bootstrap's interval of the plain
+    mean to that of :func:`rltransfer.metrics.crossed_mean`: 1.22 for one source with 10 seeds, more
+    for few sources.
 
     Args:
         tables: Scores on each task, shape ``(sources, seeds)`` or ``(seeds,)``, ``nan`` for missing
             runs.
         level: Nominal coverage, in (0, 1).
+        resamples: Bootstrap samples.
+        seed: Same seed, same interval.
 
     Returns:
-        The two ends; ``nan`` when every task has a single run.
+        The two ends; ``nan`` when a task has a single run.
 
     Source:
-        Tukey and McLaughlin 1963, Sankhya A 25:331 (one sample).
+        Agarwal et al. 2021, section 4.1 (resampling within tasks).
     """
-    scores = np.sort(_pooled(tables))
-    cut = scores.size // 4
-    kept = 1 - 2 * cut / scores.size
-    low, high = scores[cut], scores[scores.size - cut - 1]
-    influence = [np.clip(np.asarray(table, dtype=float), low, high) / kept for table in tables]
-    error = _weighted(influence)
-    error = error._replace(value=float(iqm(scores)), seed_df=max(1.0, error.seed_df * kept))
-    return error.interval(level)
+    center, half = float(iqm(_pooled(tables))), _weighted(tables).half(level)
+    if math.isnan(half):
+        return Interval(np.float64(np.nan), np.float64(np.nan))
+    rng = np.random.default_rng(seed)
+    drawn = np.concatenate([_resample(rng, table, resamples) for table in tables], axis=1)
+    spread = NormalDist().inv_cdf((1 + level) / 2) * float(drawn.mean(axis=1).std())
+    stretch = half / spread if spread > 0 else 1.0
+    tail = (1 - level) / 2
+    low, high = np.quantile(iqm(drawn, axis=1), [tail, 1 - tail])
+    return Interval(center + stretch * (low - center), center + stretch * (high - center))
+
+
+def _resample(rng: np.random.Generator, table: ArrayLike, resamples: int) -> np.ndarray:
+    """Resampled runs of one task, shape ``(resamples, runs)``."""
+    values = np.atleast_2d(np.asarray(table, dtype=float))
+    values = np.sort(values, axis=1)  # missing runs last
+    sources, seeds = values.shape
+    source = rng.integers(sources, size=(resamples, sources, 1))
+    there = np.count_nonzero(~np.isnan(values), axis=1)[source]
+    pick = (rng.random((resamples, sources, seeds)) * there).astype(int)
+    return values[source, pick].reshape(resamples, -1)
 
 
 def improvement_interval(

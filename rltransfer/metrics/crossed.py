@@ -127,7 +127,9 @@ def mean_of_means(means: Sequence[Mean], weights: Sequence[float] | None = None)
 
 def _pooled(variance: np.ndarray, df: np.ndarray) -> tuple[float, float]:
     total = float(variance.sum())
-    return total, total**2 / float(np.sum(variance**2 / df)) if total > 0 else 1.0
+    if not total > 0:
+        return total, 1.0
+    return total, max(1.0, total**2 / float(np.sum(variance**2 / df)))  # 1 - 1e-16 by rounding
 
 
 def _parts(values: np.ndarray, there: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
