@@ -54,6 +54,7 @@ __all__ = [
     "Censored",
     "Interval",
     "Mean",
+    "Statistic",
     "asymptote",
     "auc",
     "bootstrap_interval",

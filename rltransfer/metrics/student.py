@@ -41,7 +41,7 @@ def t_quantile(p: float, df: ArrayLike) -> np.ndarray | np.float64:
         df: Degrees of freedom, >= 1, not necessarily whole, any shape.
 
     Returns:
-        Quantiles, of the shape of ``df``; the relative error is about 1e-10.
+        Quantiles, of the shape of ``df``; the relative error is below 1e-8.
 
     Raises:
         BadArgument: ``p`` is not in (0, 1), or there is less than one degree of freedom.
