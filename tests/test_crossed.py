@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -256,7 +257,7 @@ def test_profile_interval_by_hand_and_by_brute_force() -> None:
     ratio = 2.776445**2 / 4
     middle = (0.6 + ratio / 2) / (1 + ratio)
     width = math.sqrt(ratio * 0.24 + ratio**2 / 4) / (1 + ratio)
-    assert (low[0], high[0]) == pytest.approx((middle - width, middle + width))
+    assert np.ravel([low, high]) == pytest.approx([middle - width, middle + width])
     rng = np.random.default_rng(0)
     tables, levels = [rng.normal(size=(2, 6)), rng.normal(size=9)], np.linspace(-3, 3, 13)
     share, (low, high) = m.profile_interval(tables, levels)
@@ -270,7 +271,7 @@ def test_profile_interval_by_hand_and_by_brute_force() -> None:
 
 def _coverage(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
-    import coverage_cases
+    import coverage_cases  # pyright: ignore[reportMissingImports]
 
     return coverage_cases
 
