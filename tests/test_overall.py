@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from rltransfer import metrics, report
 from rltransfer.errors import BadArgument
+from rltransfer.report.knowledge import judge
 
 STEPS = np.array([0, 10, 20, 40])
 CONTROLS = report.KNOWLEDGE_CONTROLS
 
 
-def flat(recipe: str, levels: Mapping[tuple[str, int], float], kind="method") -> report.Arm:
+def flat(recipe: str, levels: Mapping[tuple[str, int], float], kind: Any = "method") -> report.Arm:
     """Runs that stay at one level, by source and seed."""
     runs = [
         report.Curve(source=source, seed=seed, steps=STEPS, scores=np.full(4, level))
@@ -25,13 +27,13 @@ def flat(recipe: str, levels: Mapping[tuple[str, int], float], kind="method") ->
     return report.Arm(recipe=recipe, runs=runs, kind=kind)
 
 
-def table(recipe: str, values: Sequence[Sequence[float]], kind="method") -> report.Arm:
+def table(recipe: str, values: Any, kind: Any = "method") -> report.Arm:
     """Runs by row (sources a, b, ...) and column (seeds 0, 1, ...)."""
     levels = {("abcdef"[k], s): v for k, row in enumerate(values) for s, v in enumerate(row)}
     return flat(recipe, levels, kind)
 
 
-def shared(recipe: str, values: Sequence[float], kind="method") -> report.Arm:
+def shared(recipe: str, values: Any, kind: Any = "method") -> report.Arm:
     """Runs that name no source."""
     return flat(recipe, {("", seed): value for seed, value in enumerate(values)}, kind)
 
@@ -170,10 +172,10 @@ def test_seeds_that_a_claim_takes(seeds: int, claimed: bool) -> None:
 
 def test_a_method_that_hurts_claims_nothing_though_it_beats_controls() -> None:
     tables = dict.fromkeys(CONTROLS, np.full((2, 10), 0.3) + np.arange(10) / 100)
-    assert report.knowledge.judge("helped", tables).claimed
-    assert not report.knowledge.judge("likely helped", tables).claimed
+    assert judge("helped", tables).claimed
+    assert not judge("likely helped", tables).claimed
     losing = {name: -values for name, values in tables.items()}
-    assert report.knowledge.judge("helped", losing).beats == ()
+    assert judge("helped", losing).beats == ()
 
 
 def test_controls_do_not_cost_methods_their_p_values() -> None:
