@@ -208,7 +208,7 @@ def verdict(gain: Estimate, p: float, p_holm: float, seeds: int) -> Verdict:
     """Say in a word what the gain in AUC over scratch amounts to.
 
     - ``too few seeds`` below 5 paired seeds, whatever the numbers: the sign-flip test cannot give
-      less than 0.125, and the bootstrap interval is far too narrow.
+      less than 0.125, and a spread over so few is hardly known.
     - ``helped`` / ``hurt``: the 95% interval of the gain excludes 0 and its sign-flip p-value,
       adjusted by Holm's method for the methods compared with the same scratch, is below 0.05.
       That takes at least 6 seeds for one recipe, 7 for two or three and 8 for four.
