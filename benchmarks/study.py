@@ -10,15 +10,25 @@ others were trained in the same way with other seeds, and are kept in --sources.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
+
 from rltransfer.agents import Agent, load
+from rltransfer.cli.progress import watching
+from rltransfer.errors import TransferError
 from rltransfer.experiments import folders
+from rltransfer.experiments.benchmark import Case, benchmark, write
 from rltransfer.experiments.controls import CONTROLS
-from rltransfer.experiments.planning import SCRATCH, Comparing
-from rltransfer.recipe import recipe
+from rltransfer.experiments.measuring import source_of
+from rltransfer.experiments.planning import SCRATCH
+from rltransfer.recipe import Recipe, recipe
 from rltransfer.registry import pair
+from rltransfer.training.threads import cores
 from rltransfer_zoo import train as zoo
 
 PAIRS = (
@@ -51,10 +61,6 @@ UNRELATED = {
 """Whose trunk each source gets in the control of that name."""
 BUDGETS = {"pendulum-strong-gravity": 30_000, "pendulum-flipped": 30_000}
 """Budgets other than the pair's own: a step of these costs four times the others'."""
-FACTORS = (0.3, 1.0, 3.0)
-"""Learning rates that scratch is tuned over, as multiples of the source's."""
-TUNING_SEEDS = (900, 901, 902)
-"""Never reported: scratch's own learning rate is chosen on them."""
 SETTINGS = {"points": 10, "episodes": 20, "device": "cpu"}
 HERE = Path(__file__).parent
 OUT = HERE / "results" / "study"
