@@ -25,8 +25,12 @@ from contextlib import suppress
 from typing import Any
 
 from rltransfer import heartbeat
+from rltransfer.callbacks import Evaluate
 from rltransfer.experiments.store import Store
 from rltransfer.experiments.worker import EXIT_CODES, stop_when_asked, work
+from rltransfer.training.ppo import TransferPPO
+from rltransfer.training.threads import one_thread
+from rltransfer.vec import make_vec
 
 # Signs of life are told so often, in seconds.
 BEAT = 0.5
@@ -68,12 +72,19 @@ def serve(control_fd: int, lifeline_fd: int) -> None:
 
 
 def _preload() -> None:
-    """Import what runs would import one by one, and take it out of the garbage collector's way."""
-    with warnings.catch_warnings():
+    """Train a little: what the first run imports and loads, such as compiled code, is then there.
+
+    It is taken out of the garbage collector's way, so that children go on sharing its memory.
+    """
+    with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore")
         from torch.utils import tensorboard
 
         del tensorboard
+        envs = make_vec("CartPole-v1", 2, seed=0)
+        model = TransferPPO("MlpPolicy", envs, n_steps=8, batch_size=8, n_epochs=1, device="cpu")
+        model.learn(16, callback=Evaluate("CartPole-v1", points=1, episodes=2, max_steps=4))
+        envs.close()
     gc.collect()
     gc.freeze()
 
