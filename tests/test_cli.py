@@ -124,8 +124,9 @@ def test_benchmark_compares_and_says_where_everything_is(user: Path) -> None:
     for name in ("Pole-v0.png", "gains.md", "curves.csv", "report.html"):
         assert (user / "bench" / name).stat().st_size > 0
     assert "rltransfer benchmark --source agents/pole" in (user / "bench/report.html").read_text()
-    results = {str(p.parent.relative_to(user / "bench")) for p in user.glob("bench/**/result.json")}
-    assert results == {f"Pole-v0/seed{s}/{r}" for s in (0, 1) for r in ("scratch", "full")}
+    found = {str(p.relative_to(user / "bench/events")) for p in user.glob("bench/events/*/*/*")}
+    assert found == {f"Pole-v0/seed{s}/{r}" for s in (0, 1) for r in ("scratch", "full")}
+    assert len(list((user / "bench/runs").glob("*.json"))) == 4
 
     again = run(*args, cwd=user)
     assert again.stdout == done.stdout
@@ -260,7 +261,7 @@ def test_how_environments_are_stepped_changes_no_number(tiny: Path) -> None:
         args = ["finetune", tiny, "CartPole-v1", "--recipe", "full", "--out", vec, *options, *flags]
         assert main([str(arg) for arg in args]) == 0
         runs[vec] = store.read(Path(vec) / "result.json")
-        noted = json.loads((Path(vec) / "result.json").read_text())["spec"].get("vec")
+        noted = json.loads((Path(vec) / "result.json").read_text())["run"]["spec"].get("vec")
         assert noted == (None if vec == "auto" else vec) and runs[vec].spec.vec == vec
     agents = [rlt.load(f"{vec}/agent") for vec in runs] + [rlt.load(tiny)]
     weights = [{k: v.tolist() for k, v in agent.weights.items()} for agent in agents]
@@ -376,10 +377,8 @@ def test_statistics_are_chosen_for_every_recipe_but_the_control(user: Path) -> N
         cwd=user,
     )
     assert done.returncode == 0, done.stderr
-    folder = user / "runs/Pole-v0/seed0"
     kept = {
-        name: store.read(folder / name / "result.json").spec.recipe["obs_stats"]
-        for name in ("scratch", "full-freeze-stats", "head-freeze-stats")
+        run.spec.label: run.spec.recipe["obs_stats"] for run, _ in store.Store(user / "runs").runs()
     }
     assert kept == {
         "scratch": "reset",

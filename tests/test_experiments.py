@@ -29,9 +29,9 @@ from rltransfer.agents import Agent
 from rltransfer.errors import (
     BadArgument,
     BadCheckpoint,
-    BadEnvironment,
     NotWritable,
     SpaceMismatch,
+    SweepFailed,
     TransferError,
     UnknownName,
 )
@@ -87,7 +87,7 @@ def test_a_spec_is_data_and_stays_itself_in_json(spec: RunSpec) -> None:
     assert stored == given and hash(stored) == hash(given)
     assert given.recipe["inputs"] == [0, 1, None] and type(given.seed) is int
     assert given.hyperparameters["learning_rate"] == {"start": 1e-3, "end": 0.0, "end_fraction": 1}
-    assert hash(Job("a", given, None)) == hash(Job("a", stored, None))
+    assert hash(Job("a", given)) == hash(Job("a", stored))
     assert spec != given and {spec: 1}[replace(given, **spec.__dict__)] == 1
 
 
@@ -129,7 +129,8 @@ def test_a_spec_knows_the_whole_agent_and_the_target(agent: Agent, spec: RunSpec
 def test_a_result_is_stored_exactly_and_another_is_refused(
     agent: Agent, spec: RunSpec, tmp_path: Path
 ) -> None:
-    (run,) = sweep([Job("a", spec, tmp_path)], [agent])
+    (run,) = sweep([Job("a", spec)], [agent])
+    store.save(tmp_path, run)
     again = store.find(tmp_path, spec)
     assert again is not None and again.versions == run.versions and again.choice == run.choice
     assert_same_curves([run], [again])
@@ -146,7 +147,7 @@ def test_a_result_is_stored_exactly_and_another_is_refused(
     for broken in (text[:-20], "[]", text.replace('"steps": [0,', '"steps": [0, 1,'), "{}"):
         (tmp_path / "result.json").write_text(broken)
         with pytest.raises(BadCheckpoint, match=r"result\.json is not the result.*remove it"):
-            sweep([Job("a", spec, tmp_path)], [agent])
+            store.find(tmp_path, spec)
 
 
 def test_processes_do_not_change_results(
@@ -158,29 +159,27 @@ def test_processes_do_not_change_results(
     seen: dict[str, list[int]] = {}
     watch = lambda name, steps, total: seen.setdefault(name, []).append(steps)  # noqa: E731
     arms = {"scratch": recipe("scratch"), "auto": recipe("auto")}
-    planned = {
-        out: [
-            *plan(agent, "exp/Here-v0", arms, label="here", seeds=[0], out=out, **SMALL),
-            *plan(agent, "my_tasks:my/Pole-v0", arms, label="mine", seeds=[7], out=out, **SMALL),
-        ]
-        for out in (tmp_path / "one", tmp_path / "two")
-    }
+    planned = [
+        *plan(agent, "exp/Here-v0", arms, label="here", seeds=[0], **SMALL),
+        *plan(agent, "my_tasks:my/Pole-v0", arms, label="mine", seeds=[7], **SMALL),
+    ]
     torch.set_num_threads(2)  # must not matter either
-    one = sweep(planned[tmp_path / "one"], [agent])
+    one = sweep(planned, [agent], out=tmp_path / "one")
     torch.set_num_threads(1)
-    two = sweep(planned[tmp_path / "two"], [agent], processes=2, watch=watch)
+    two = sweep(planned, [agent], out=tmp_path / "two", processes=2, watch=watch)
     assert_same_curves(one, two)
     # The same seed in the same process is no other seed, and no other task.
     assert not np.array_equal(one[0].stochastic, one[2].stochastic)
 
-    assert set(seen) == {job.name for job in planned[tmp_path / "two"]}
+    assert set(seen) == {job.name for job in planned}
     for steps in seen.values():
         assert steps[0] == 0 and steps[-1] == 128 and steps.count(128) == 1
-    for job in planned[tmp_path / "two"]:
-        assert job.folder and len(list(job.folder.glob(TRACES))) == 1
+    for name in ("here/seed0", "mine/seed7"):
+        for arm in arms:
+            assert len(list((tmp_path / "two/events" / name / arm).glob(TRACES))) == 1
     # Nothing is trained again.
     before = files(tmp_path)
-    assert_same_curves(one, sweep(planned[tmp_path / "two"], [agent], processes=2))
+    assert_same_curves(one, sweep(planned, [agent], out=tmp_path / "two", processes=2))
     assert files(tmp_path) == before
 
 
@@ -195,25 +194,26 @@ def test_what_a_worker_cannot_import_is_refused_before_training(
     assert rlt.measure(agent, "exp/Lambda-v0", "full", **options).runs[0].spec.target_hash == ""
 
 
-def test_an_error_in_a_run_has_its_name_and_leaves_no_half_run(
+def test_a_run_that_fails_has_its_name_and_stops_no_other(
     agent: Agent, tasks: Path, tmp_path: Path
 ) -> None:
     jobs = [
-        Job(
-            label,
-            RunSpec.of(agent, task, Recipe(), label="full", seed=5, **SMALL),
-            tmp_path / label,
-        )
-        for label, task in (("good", "CartPole-v1"), ("bad", "my_tasks:my/NaNReward-v0"))
+        Job(label, RunSpec.of(agent, task, Recipe(), label="full", seed=5, **SMALL))
+        for label, task in (("bad", "my_tasks:my/NaNReward-v0"), ("good", "CartPole-v1"))
     ]
     for processes in (2, 1):
-        with pytest.raises(BadEnvironment, match=r"^bad full seed 5: my/NaNReward-v0, .*reward"):
-            sweep(jobs, [agent], processes=processes)
-        # In two processes the good run may be given up before it is finished.
-        left = {Path(name).parts[0] for name in files(tmp_path)}
-        assert left == {"good"} or (left == set() and processes == 2)
-        assert len(list(tmp_path.rglob(TRACES))) == len(list(tmp_path.rglob("result.json")))
-    assert store.find(tmp_path / "good", jobs[0].spec) is not None
+        out = tmp_path / str(processes)
+        words = (
+            r"^1 of 2 runs ended without a result, the others are kept: "
+            r"bad full seed 5: bad environment: my/NaNReward-v0, .*reward"
+        )
+        with pytest.raises(SweepFailed, match=words):
+            sweep(jobs, [agent], out=out, processes=processes)
+        kept = store.Store(out)
+        assert kept.find(jobs[1].spec) is not None and kept.find(jobs[0].spec) is None
+        (failed,) = kept.outcomes()
+        assert (failed.id, failed.status) == (jobs[0].spec.id, "bad environment")
+        assert [path.parent.parent.parent.name for path in out.rglob(TRACES)] == ["good"]
 
 
 def test_what_cannot_work_is_refused_before_anything_is_trained(
@@ -403,8 +403,7 @@ def _start(folder: Path, source: Path, out: str, *, jobs: int) -> subprocess.Pop
 
 def _wait_for_results(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 240
-    # os.walk: folders may go while they are looked into.
-    while sum("result.json" in names for _, _, names in os.walk(folder)) < count:
+    while len(list(folder.glob("runs/*.json"))) < count:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -446,20 +445,19 @@ def test_a_sweep_that_was_stopped_goes_on_where_it_was(
         os.killpg(process.pid, how)  # as a terminal does
     _, errors = process.communicate(timeout=60)
     assert _group_is_gone(process.pid), "workers outlive their sweep"
-    finished = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("result.json")}
+    finished = {p: p.stat().st_mtime_ns for p in tmp_path.glob("runs/runs/*.json")}
     assert 1 <= len(finished) < 6
     if how == signal.SIGINT:
         assert process.returncode == 130
         assert errors.splitlines()[-1] == "interrupted; finished runs are kept"
         assert "Traceback" not in errors
-        left = [p for p in (tmp_path / "runs").rglob(TRACES)]
-        assert {p.parent for p in left} == {p.parent for p in finished}
+        left = list((tmp_path / "runs").rglob(TRACES))
+        assert jobs == 2 or len(left) == len(finished)
 
     settings: dict[str, Any] = {"steps": 3072, "points": 2, "episodes": 40, "seeds": 2}
     resumed = rlt.measure(agent, "CartPole-v1", ["full", "head"], out=tmp_path / "runs", **settings)
     assert {p: p.stat().st_mtime_ns for p in finished} == finished
-    assert len(list(tmp_path.rglob(TRACES))) == len(list(tmp_path.rglob("result.json"))) == 6
-    assert not list(tmp_path.rglob(".*.tmp"))
+    assert len(list(tmp_path.rglob(TRACES))) == len(list(tmp_path.glob("runs/runs/*.json"))) == 6
     assert_same_curves(resumed.runs, _undisturbed(agent, settings))
 
 
