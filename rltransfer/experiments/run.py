@@ -176,7 +176,11 @@ def _learn(
     model.set_logger(logger(folder, found.state["counters"]["num_timesteps"] if found else None))
     resumed = found is not None
     parts = Parts(spec, evaluation, checkpoints, stop, resumed=resumed, seconds=seconds)
-    callbacks: list[BaseCallback] = [evaluation, parts, *([Progress(report)] if report else [])]
+    callbacks: list[BaseCallback] = [
+        evaluation,
+        parts,
+        *([] if report is None else [Progress(report)]),
+    ]
     try:
         if found:
             restore(model, evaluation, found.tensors, found.state)
