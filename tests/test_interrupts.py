@@ -19,7 +19,7 @@ import resume_cases as cases
 from processes import command, environment, run
 
 from rltransfer.errors import BadArgument, Interrupted
-from rltransfer.experiments import finetuning
+from rltransfer.experiments import finetuning, results
 from rltransfer.experiments.checkpoints import Checkpoints
 from rltransfer.experiments.finetuning import finetune
 from rltransfer.experiments.run import close
@@ -39,12 +39,11 @@ def tuned(out: Path | None, **changes: Any) -> finetuning.Finetuned:
 
 
 def kept(out: Path) -> dict[str, Any]:
-    """What a finished run has written, without times and what writes its time into a file."""
-    result = json.loads((out / "result.json").read_text())
-    for name in ("seconds", "attempts"):
-        result.pop(name, None)
+    """What a finished run has written, but for its time: the curve, and weights and moments."""
+    run = results.read(out / "result.json")
+    curve = {name: getattr(run, name).tolist() for name in ("steps", "returns", "stochastic")}
     agent = json.loads((out / "agent.json").read_text())
-    return {"result": result, "weights": agent["weights"]["sha256"]}
+    return {"id": run.spec.id, **curve, "weights": agent["weights"]["sha256"]}
 
 
 @pytest.fixture(scope="module")
