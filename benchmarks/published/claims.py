@@ -57,7 +57,7 @@ def interval(values: ArrayLike) -> tuple[float, float, float]:
         values: One value per run, shape ``(runs,)``.
     """
     low, high = bootstrap_interval(values)
-    return float(np.mean(values)), float(low), float(high)
+    return float(np.asarray(values).mean()), float(low), float(high)
 
 
 def written(values: ArrayLike, digits: int = 2, *, sign: bool = False) -> str:
