@@ -211,7 +211,8 @@ def page(rows: Sequence[Row], *, command: str = COMMAND) -> str:
         "Intervals are 95 % bootstrap intervals over training runs. Each run played "
         f"{rows[0]['episodes']} held-out episodes with the most likely action. A published score "
         "agrees where it lies between our lowest and our highest run, widened by two standard "
-        "errors of the published mean on each side.\n"
+        "errors of the published mean on each side. The training times were taken beside other "
+        "work.\n"
     )
     return document(
         title="PPO from scratch against rl-baselines3-zoo",
