@@ -124,7 +124,7 @@ def test_the_gradient_is_that_worked_out_by_hand():
 
 
 def test_forgetting_grows_with_the_distance_even_in_a_short_run():
-    options = {"agents": 4, "updates": 200}
+    options = {"agents": 4, "updates": 100}
     settings = ((0.25, 20), (0.25, 40), (1.0, 30), (0.25, 30))
     rows = [row for setting in settings for row in apple_retrieval.finetune(*setting, **options)]
     assert list(rows[0]) == ["M", "c", "rate", "agent", *apple_retrieval.COLUMNS]
@@ -138,7 +138,7 @@ def test_forgetting_grows_with_the_distance_even_in_a_short_run():
 
 def test_pretraining_stops_at_the_same_level_and_leans_on_the_bias_for_small_c():
     for c in (0.25, 2.0):
-        w, b = apple.pretrain(c, 10, 3, np.random.default_rng(0))
+        w, b = apple.pretrain(c, 30, 3, np.random.default_rng(0))
         assert np.abs(b / w) == pytest.approx(1 / c)
         assert apple.chances(np.stack([w, b]), c)[1] == pytest.approx(0.05, abs=0.01)
 
