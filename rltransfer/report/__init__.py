@@ -7,13 +7,14 @@ verdict; :func:`table`, :func:`plot`, :func:`plot_pairs` and :func:`html` show t
 
 from __future__ import annotations
 
+from rltransfer.report.blocks import Block, blocks
 from rltransfer.report.compare import summarize
 from rltransfer.report.data import LONGER, SCRATCH, Arm, Comparison, Curve, Kind
 from rltransfer.report.forest import plot_pairs
 from rltransfer.report.knowledge import KNOWLEDGE_CONTROLS
 from rltransfer.report.learning_curves import plot
 from rltransfer.report.overall import Overall, RecipeOverall, overall
-from rltransfer.report.page import html
+from rltransfer.report.page import html, pages
 from rltransfer.report.summary import (
     Estimate,
     Knowledge,
@@ -23,7 +24,7 @@ from rltransfer.report.summary import (
     Verdict,
     verdict,
 )
-from rltransfer.report.tables import Block, blocks, table
+from rltransfer.report.tables import table
 from rltransfer.report.wording import headline, sentence
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "headline",
     "html",
     "overall",
+    "pages",
     "plot",
     "plot_pairs",
     "sentence",

@@ -1,60 +1,41 @@
-"""One self-contained HTML page with everything a reader needs to judge a result."""
+"""Self-contained HTML pages with everything a reader needs to judge a result."""
 
 from __future__ import annotations
 
-import base64
 import os
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rltransfer.agents.files import atomic_write
 from rltransfer.errors import BadArgument
 from rltransfer.metrics import METRICS_VERSION
-from rltransfer.report import style
+from rltransfer.report import markup
+from rltransfer.report.blocks import legend
 from rltransfer.report.compare import summarize
 from rltransfer.report.data import Comparison
-from rltransfer.report.forest import pairs_figure
-from rltransfer.report.learning_curves import curves_figure
+from rltransfer.report.overall import Overall
+from rltransfer.report.overall_figures import aggregates, forest, looks, profile
+from rltransfer.report.overview import (
+    Overview,
+    control_sentence,
+    overall_block,
+    overview,
+    pairs_block,
+    verdict_sentence,
+)
+from rltransfer.report.section import section
 from rltransfer.report.summary import Summary
-from rltransfer.report.tables import Block, blocks, facts, legend
-from rltransfer.report.wording import headline, sentence
+from rltransfer.report.wording import headline
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-_STYLE = """
-:root{color-scheme:light;--ink:#1b1f24;--muted:#57606a;--rule:#d8dee4;--soft:#f6f8fa}
-*{box-sizing:border-box}
-body{margin:0 auto;padding:1.2rem 1rem 3rem;max-width:60rem;background:#fff;color:var(--ink);
-font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
-h1{font-size:1.6rem;line-height:1.25;margin:.2rem 0 1rem}
-h2{font-size:1.2rem;margin:2.6rem 0 .2rem;padding-top:1.2rem;border-top:1px solid var(--rule);
-overflow-wrap:anywhere}
-h3{font-size:.95rem;margin:1.3rem 0 .3rem}
-p{margin:.4rem 0}
-.facts,.legend,figcaption,footer{color:var(--muted);font-size:.86rem}
-.said{font-size:1.06rem;border-left:4px solid #6e7781;background:var(--soft);padding:.6rem .9rem;
-margin:.8rem 0}
-.said.up{border-color:#0072b2}.said.down{border-color:#d55e00}
-.said p+p{font-size:.92rem}
-ul{padding-left:1.2rem;margin:.4rem 0}
-figure{margin:1rem 0}
-img{display:block;width:100%;height:auto}
-.scroll{overflow-x:auto;-webkit-overflow-scrolling:touch}
-table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums;min-width:100%}
-th,td{padding:.35rem .6rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}
-th{font-weight:600;background:var(--soft)}
-th:first-child,td:first-child,.word{text-align:left}
-th:first-child,td:first-child{position:sticky;left:0;background:#fff}
-th:first-child{background:var(--soft)}
-.helped{color:#00507d;font-weight:600}.hurt{color:#a34700;font-weight:600}
-pre{background:var(--soft);padding:.7rem .9rem;white-space:pre-wrap;overflow-wrap:anywhere;
-font-size:.84rem;border-radius:4px}
-summary{cursor:pointer;font-weight:600;font-size:.95rem;margin-top:1rem}
-@media (max-width:34rem){body{font-size:15px}}
-"""
+_CONTENTS = (
+    ("IQM", "mean of the middle half of all runs, so that a few extreme runs do not decide"),
+    ("beats scratch", "chance that a run has a larger AUC than one from scratch on its pair"),
+    ("losses", "share of the runs with a smaller AUC than their partner from scratch"),
+    ("worst tenth", "mean gain of the worst tenth of the runs"),
+    ("performance profile", "share of the runs with an AUC above a score, for every score"),
+)
 
 
 def html(
@@ -64,10 +45,12 @@ def html(
     title: str,
     command: str,
     versions: Mapping[str, str],
+    details: Mapping[str, str] | None = None,
+    summaries: Sequence[Summary] | None = None,
 ) -> Path:
-    """Write one page that needs nothing else: no network, no scripts, images inside.
+    """Write one page that needs nothing else: no network, no scripts, figures inside.
 
-    It says the verdict first, then shows the learning curves and the tables of each comparison, and
+    It says the verdict first, then shows tables and figures of all comparisons and of each, and
     ends with what is needed to repeat it. The same input gives the same bytes.
 
     Args:
@@ -76,127 +59,198 @@ def html(
         title: Heading of the page.
         command: What was run, to be typed again.
         versions: Package to version.
+        details: What else belongs to a repetition, by heading, such as machine, dates and where the
+            raw results are.
+        summaries: Of the comparisons, in the same order; computed if left out.
 
     Returns:
         The path.
 
     Raises:
-        BadArgument: There is no comparison.
+        BadArgument: There is no comparison, or not as many summaries as comparisons.
         NotWritable: The file cannot be written.
     """
-    if not comparisons:
-        raise BadArgument("no comparison to report; run at least one")
-    summaries = [summarize(comparison) for comparison in comparisons]
+    found = _overview(comparisons, summaries)
     parts = [f"<h1>{escape(title)}</h1>"]
-    if len(comparisons) > 1:
-        parts.append(_overview(summaries))
-    for i, (comparison, summary) in enumerate(zip(comparisons, summaries, strict=True)):
-        parts.append(_section(comparison, summary, anchor=f"c{i}"))
-    parts.append(_footer(command, versions))
-    atomic_write(Path(path), _document(title, "\n".join(parts)).encode())
+    if len(found.summaries) > 1:
+        links = {s.label: f"#c{i}" for i, s in enumerate(found.summaries)}
+        parts += _overview_parts(found, links)
+        parts.append('<h2 id="pairs">Pair by pair</h2>')
+        parts += [
+            _folded(comparison, summary, anchor=f"c{i}")
+            for i, (comparison, summary) in enumerate(_both(found))
+        ]
+    else:
+        parts += [section(comparison, summary) for comparison, summary in _both(found)]
+    parts.append(_footer(found.summaries, command, versions, details or {}))
+    atomic_write(Path(path), markup.document(title, "\n".join(parts)).encode())
     return Path(path)
 
 
-def _document(title: str, body: str) -> str:
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n{body}\n</body>\n</html>\n"
-    )
+def pages(
+    comparisons: Sequence[Comparison],
+    folder: str | os.PathLike[str],
+    *,
+    title: str,
+    command: str,
+    versions: Mapping[str, str],
+    details: Mapping[str, str] | None = None,
+    summaries: Sequence[Summary] | None = None,
+) -> list[Path]:
+    """Write an overview, ``report.html``, and a page for each comparison, ``pairs/<label>.html``.
+
+    Each page stands alone, and they link to each other. For few comparisons, or to pass a result
+    on, :func:`html` gives one page with everything.
+
+    Args:
+        comparisons: At least one.
+        folder: Where the pages go; ``pairs`` is made in it.
+        title: Heading of the overview.
+        command: As in :func:`html`; the others too.
+        versions: Package to version.
+        details: Further headings.
+        summaries: Of the comparisons.
+
+    Returns:
+        The paths, that of the overview first.
+
+    Raises:
+        BadArgument: There is no comparison, or not as many summaries as comparisons.
+        NotWritable: A file cannot be written.
+    """
+    found = _overview(comparisons, summaries)
+    names = _file_names([s.label for s in found.summaries])
+    top = Path(folder) / "report.html"
+    links = {label: f"pairs/{name}" for label, name in names.items()}
+    parts = [f"<h1>{escape(title)}</h1>", *_overview_parts(found, links)]
+    parts.append(_footer(found.summaries, command, versions, details or {}))
+    atomic_write(top, markup.document(title, "\n".join(parts)).encode())
+    written = [top]
+    for comparison, summary in _both(found):
+        path = top.parent / "pairs" / names[summary.label]
+        path.parent.mkdir(exist_ok=True)
+        back = f'<p><a href="../report.html">All pairs</a></p>\n<h1>{escape(summary.label)}</h1>'
+        end = _footer([summary], command, versions, details or {})
+        body = f"{back}\n{section(comparison, summary)}\n{end}"
+        atomic_write(path, markup.document(summary.label, body).encode())
+        written.append(path)
+    return written
 
 
-def _overview(summaries: Sequence[Summary]) -> str:
-    items = "".join(
-        f'<li><a href="#c{i}">{escape(s.label)}</a>: {escape(headline(s))}</li>'
-        for i, s in enumerate(summaries)
-    )
-    drawn = [s for s in summaries if s.transferred]
-    figure = ""
-    if drawn and len({s.normalized for s in drawn}) == 1:
-        text = "AUC gain over scratch of every recipe on every pair, with 95% intervals"
-        figure = _figure(pairs_figure(drawn), alt=text)
-    return f"<ul>{items}</ul>\n{figure}"
+def _overview(
+    comparisons: Sequence[Comparison], summaries: Sequence[Summary] | None
+) -> Overview:  # fmt: skip
+    if not comparisons:
+        raise BadArgument("no comparison to report; run at least one")
+    if summaries is None:
+        summaries = [summarize(comparison) for comparison in comparisons]
+    return overview(comparisons, summaries)
 
 
-def _section(comparison: Comparison, summary: Summary, *, anchor: str) -> str:
-    at = f"{summary.source} \u2192 {summary.target}"
+def _both(found: Overview) -> list[tuple[Comparison, Summary]]:
+    return list(zip(found.comparisons, found.summaries, strict=True))
+
+
+def _overview_parts(found: Overview, links: Mapping[str, str]) -> list[str]:
+    control = control_sentence(found)
+    more = f"<p>{escape(control)}</p>" if control else ""
+    known = {f"{label} (expected to hurt)": link for label, link in links.items()} | dict(links)
+    block = pairs_block(found)
+    sums = len(block.rows) > len(found.summaries)
     parts = [
-        f'<h2 id="{anchor}">{escape(summary.label)}</h2>',
-        _said(summary),
-        f'<p class="facts">{escape(at)}<br>{escape(facts(summary))}</p>',
-        _figure(curves_figure(comparison), alt=headline(summary), caption="Deterministic policy."),
-        *(_table(block) for block in blocks(summary)),
+        f'<div class="said{_tone(found)}"><p>{escape(verdict_sentence(found))}</p>{more}</div>',
+        markup.table(block, links=known, last=sums),
+        markup.figures([*_forests(found), *_aggregate_figures(found.help)]),
     ]
-    if summary.notes:
-        notes = "".join(
-            f"<li>{escape(name)}: {escape(note)}</li>" for name, note in summary.notes.items()
+    if found.help.recipes:
+        parts.append(markup.table(overall_block(found.help)))
+    if found.hurt.recipes:
+        title = "Pairs where transfer was expected to hurt, together"
+        parts.append(markup.table(overall_block(found.hurt, title=title)))
+    return [*parts, markup.bullets(found.help.notes)]
+
+
+def _tone(found: Overview) -> str:
+    words = {row.verdict for s in found.summaries if s.expect != "hurt" for row in s.methods}
+    return " up" if "helped" in words else " down" if "hurt" in words else ""
+
+
+def _forests(found: Overview) -> list[str]:
+    """One figure for the normalized scores, and one for the returns of each other pair."""
+    drawn = [s for s in found.summaries if s.methods]
+    groups = [[s for s in drawn if s.normalized], *([s] for s in drawn if not s.normalized)]
+    return [
+        markup.figure(
+            forest(group, found.recipes, alt=f"AUC gain over scratch on {len(group)} pairs"),
+            title="Gain over scratch, pair by pair",
+            note="Full marks: helped or hurt. Half-full: likely so. Open: not settled. Bars: 95% "
+            "intervals.",
+            keys=markup.keys(looks(found.recipes), found.methods),
         )
-        parts.append(f"<h3>Notes</h3><ul>{notes}</ul>")
-    parts.append(f'<p class="legend">{"<br>".join(map(escape, legend(summary)))}</p>')
-    if comparison.has_stochastic:
-        parts.append(_stochastic(comparison))
-    return "\n".join(parts)
+        for group in groups
+        if group
+    ]
 
 
-def _said(summary: Summary) -> str:
-    words = {row.verdict for row in summary.transferred}
-    tone = " up" if "helped" in words else " down" if "hurt" in words else ""
-    said = "".join(
-        f"<li>{escape(sentence(row, normalized=summary.normalized))}</li>"
-        for row in summary.transferred
+def _aggregate_figures(found: Overall) -> list[str]:
+    if not found.recipes:
+        return []
+    names = [recipe.recipe for recipe in found.recipes]
+    shown = [recipe.recipe for recipe in found.recipes if recipe.kind != "control"]
+    pairs = f"over {len(found.pairs)} pair{'s' * (len(found.pairs) > 1)}"
+    both = (
+        markup.figure(
+            aggregates(found, alt=f"IQM of the AUC and chance to beat scratch {pairs}"),
+            title=f"All recipes and controls {pairs}",
+            note="IQM: mean of the middle half of the runs. Bars: 95% intervals.",
+        ),
+        markup.figure(
+            profile(found, shown, alt=f"Performance profiles {pairs}"),
+            title=f"Performance profile {pairs}",
+            note="Higher is better. Bands: pointwise 95% intervals.",
+            keys=markup.keys(looks(names), shown),
+        ),
     )
-    return f'<div class="said{tone}"><p>{escape(headline(summary))}</p></div>\n<ul>{said}</ul>'
+    return [f"<div>{''.join(both)}</div>"]
 
 
-def _stochastic(comparison: Comparison) -> str:
-    other = comparison.stochastic()
-    shown = _figure(
-        curves_figure(other), alt="Learning curves of the stochastic policy", caption="Stochastic."
-    )
-    tables = "".join(_table(block) for block in blocks(summarize(other)))
+def _folded(comparison: Comparison, summary: Summary, *, anchor: str) -> str:
+    """A section that opens when it is asked for, or when a link leads into it."""
     return (
-        "<details><summary>Scores of the stochastic policy, as in training</summary>"
-        f"{shown}{tables}</details>"
+        f'<details class="pair"><summary>{escape(summary.label)}<br>'
+        f"<span>{escape(headline(summary))}</span></summary>\n"
+        f'<h2 id="{anchor}">{escape(summary.label)}</h2>\n{section(comparison, summary)}</details>'
     )
 
 
-def _table(block: Block) -> str:
-    head = "".join(f"<th{_class(name, name)}>{escape(name)}</th>" for name in block.header)
-    rows = "".join(
-        "<tr>"
-        + "".join(
-            f"<td{_class(name, cell)}>{escape(cell)}</td>"
-            for name, cell in zip(block.header, row, strict=True)
-        )
-        + "</tr>"
-        for row in block.rows
-    )
-    return (
-        f'<h3>{escape(block.title)}</h3><div class="scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _class(column: str, cell: str) -> str:
-    if column != "verdict":
-        return ""
-    return f' class="word {cell}"' if cell in ("helped", "hurt") else ' class="word"'
-
-
-def _figure(figure: Figure, *, alt: str, caption: str = "") -> str:
-    data = base64.b64encode(style.png(figure)).decode()
-    return (
-        f'<figure><img src="data:image/png;base64,{data}" alt="{escape(alt)}">'
-        f"{f'<figcaption>{escape(caption)}</figcaption>' if caption else ''}</figure>"
-    )
-
-
-def _footer(command: str, versions: Mapping[str, str]) -> str:
+def _footer(
+    summaries: Sequence[Summary],
+    command: str,
+    versions: Mapping[str, str],
+    details: Mapping[str, str],
+) -> str:
     listed = "\n".join(f"{name} {version}" for name, version in versions.items())
+    more = "".join(f"<dt>{escape(n)}</dt><dd>{escape(text)}</dd>" for n, text in details.items())
+    lines = [line for summary in summaries for line in legend(summary)]
+    if len(summaries) > 1:
+        lines += [f"{name}: {text}" for name, text in _CONTENTS]
+    said = "".join(f"<p>{escape(line)}</p>" for line in dict.fromkeys(lines))
     return (
-        f"<h2>How to repeat it</h2><pre>{escape(command)}</pre><pre>{escape(listed)}</pre>"
+        f'<h2 id="reading">How to read it</h2><div class="legend">{said}</div>\n'
+        f'<h2 id="repeat">How to repeat it</h2><pre>{escape(command)}</pre>\n'
+        f"<dl>{more}</dl><h3>Versions</h3><pre>{escape(listed)}</pre>"
         f"<footer>Metric definitions: version {METRICS_VERSION}.</footer>"
     )
+
+
+def _file_names(labels: Sequence[str]) -> dict[str, str]:
+    """A file name for every label: readable, safe, and different even where case does not count."""
+    names: dict[str, str] = {}
+    for label in labels:
+        base = re.sub(r"[^A-Za-z0-9._-]+", "-", label).strip(".-")[:80] or "pair"
+        name, taken = f"{base}.html", {other.lower() for other in names.values()}
+        number = 2
+        while name.lower() in taken:
+            name, number = f"{base}-{number}.html", number + 1
+        names[label] = name
+    return names

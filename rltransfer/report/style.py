@@ -34,7 +34,10 @@ _FIXED: dict[str, str] = {
     "discriminative": "#E69F00",
 }
 _MARKERS = "sDovP^X<*>"
-_OTHERS = ("#56B4E9", "#8C510A", "#4B0092", "#B2182B", "#35978F", "#1b1f24")
+_OTHERS = (
+    *("#56B4E9", "#8C510A", "#4B0092", "#B2182B", "#35978F", "#1b1f24"),
+    *("#999933", "#882255", "#6a7fdb", "#b8860b"),
+)
 
 
 def colors(names: Iterable[str]) -> dict[str, str]:

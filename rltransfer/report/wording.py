@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from rltransfer.report.summary import MIN_SEEDS, Estimate, Row, Summary
+from rltransfer.report.summary import MIN_SEEDS, Estimate, Knowledge, Row, Summary
 
 
 def number(value: float, *, normalized: bool = True, sign: bool = False) -> str:
@@ -54,6 +54,20 @@ def targets(count: float) -> str:
     return "never" if math.isinf(count) else f"{count:.1f}" if count < 100 else f"{count:,.0f}"
 
 
+def seeds_needed(row: Row) -> str:
+    """Format the seeds that a gain of the observed size takes: ``9``, ``>1000`` or ``-``."""
+    if math.isnan(row.seeds_needed):
+        return "-"
+    return ">1000" if row.seeds_needed > 1000 else f"{row.seeds_needed:.0f}"
+
+
+def knowledge(found: Knowledge) -> str:
+    """Say in a word whether knowledge was transferred."""
+    if found.claimed:
+        return "shown"
+    return "not tested" if found.untested and not found.not_beaten else "not shown"
+
+
 def sentence(row: Row, *, normalized: bool = True) -> str:
     """Say what one recipe did, with the numbers that the verdict rests on.
 
@@ -66,9 +80,12 @@ def sentence(row: Row, *, normalized: bool = True) -> str:
     """
     gain = number(row.gain.mean, normalized=normalized, sign=True)
     n = len(row.seeds)
+    several = len(row.sources) > 1
+    paired = f"{n} paired seed{'s' * (n > 1)}"
+    paired += f" of each of {len(row.sources)} sources" if several else ""
     if row.verdict == "too few seeds":
         return (
-            f"{row.recipe}: {gain} AUC against scratch over {n} paired seed{'s' * (n > 1)}, too "
+            f"{row.recipe}: {gain} AUC against scratch over {paired}, too "
             f"few to tell ({MIN_SEEDS} or more are needed)"
         )
     low, high = (number(end, normalized=normalized, sign=True) for end in row.gain[1:])
@@ -76,7 +93,7 @@ def sentence(row: Row, *, normalized: bool = True) -> str:
         f"{row.recipe}: {row.verdict}" if row.verdict[0] == "n" else f"{row.recipe} {row.verdict}"
     )
     return (
-        f"{said}, {gain} AUC against scratch (95% interval {low} to {high}, {n} paired seeds, "
+        f"{said}, {gain} AUC against scratch (95% interval {low} to {high}, {paired}, "
         f"adjusted p {p_value(row.p_holm).replace('<', '< ')})"
     )
 
@@ -90,27 +107,44 @@ def headline(summary: Summary) -> str:
     Returns:
         Verdicts with the recipes they hold for, the firmest first.
     """
-    if not summary.transferred:
-        return "Only scratch was run: there is nothing to compare it with."
+    if not summary.methods:
+        return "No method was run: there is nothing to compare with scratch."
     parts = []
     for word in ("helped", "likely helped", "hurt", "likely hurt", "no clear difference"):
-        if names := [row.recipe for row in summary.transferred if row.verdict == word]:
-            parts.append(f"{word} with {_listed(names)}")
+        if names := [row.recipe for row in summary.methods if row.verdict == word]:
+            parts.append(f"{word} with {listed(names)}")
     text = f"Transfer {'; '.join(parts)}.".replace("Transfer no clear", "No clear") if parts else ""
-    few = [row.recipe for row in summary.transferred if row.verdict == "too few seeds"]
+    few = [row.recipe for row in summary.methods if row.verdict == "too few seeds"]
     if few:
-        text += f" Too few seeds to tell for {_listed(few)}: at least {MIN_SEEDS} are needed."
-    return (text + _surprise(summary)).strip()
+        text += f" Too few seeds to tell for {listed(few)}: at least {MIN_SEEDS} are needed."
+    return (text + _knowledge(summary) + _surprise(summary)).strip()
+
+
+def _knowledge(summary: Summary) -> str:
+    """Say which gains are due to what the source agent knew, if that was tested."""
+    tested = [row for row in summary.methods if row.knowledge is not None]
+    helped = [row for row in tested if row.verdict == "helped"]
+    if not tested:
+        return ""
+    if shown := [row.recipe for row in helped if row.knowledge and row.knowledge.claimed]:
+        return f" Knowledge was transferred with {listed(shown)}: it beat every control."
+    lacking = sorted({name for row in helped if row.knowledge for name in row.knowledge.untested})
+    if lacking:
+        return f" Whether knowledge was transferred was not tested against {listed(lacking)}."
+    return " No method beat every control: that knowledge was transferred is not shown." * bool(
+        helped
+    )
 
 
 def _surprise(summary: Summary) -> str:
     """Point out a negative control that helped: the comparison itself is then in doubt."""
-    if summary.expect == "hurt" and any(row.verdict == "helped" for row in summary.transferred):
+    if summary.expect == "hurt" and any(row.verdict == "helped" for row in summary.methods):
         return " It was expected to hurt, so look closer before you rely on this."
     if summary.expect == "hurt":
         return " This is a negative control: transfer was expected to hurt."
     return ""
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Join names with commas and an "and"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
