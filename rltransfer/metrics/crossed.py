@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -36,7 +37,7 @@ class Mean(NamedTuple):
     def half(self, level: float = 0.95) -> float:
         """Half the width of :meth:`interval`."""
         by_source, by_seed = (
-            float(t_quantile((1 + level) / 2, df)) ** 2 * variance if variance > 0 else variance
+            _quantile((1 + level) / 2, df) ** 2 * variance if variance > 0 else variance
             for variance, df in (
                 (self.source_variance, self.source_df),
                 (self.seed_variance, self.seed_df),
@@ -52,6 +53,12 @@ class Mean(NamedTuple):
         """
         half = self.half(level)
         return Interval(np.float64(self.value - half), np.float64(self.value + half))
+
+
+@cache
+def _quantile(p: float, df: float) -> float:
+    """Quantile of Student's t. It is asked for thousands of times, for few degrees of freedom."""
+    return float(t_quantile(p, df))
 
 
 def crossed_mean(table: ArrayLike) -> Mean:

@@ -2,7 +2,9 @@
 
 The input is plain data, so results of any origin can be reported: learning curves in a
 :class:`Comparison`, one per source and target. :func:`summarize` turns it into numbers and a
-verdict; :func:`table`, :func:`plot`, :func:`plot_pairs` and :func:`html` show them.
+verdict, :func:`overall` sums up many; :func:`table`, :func:`plot`, :func:`plot_pairs`,
+:func:`html`, :func:`pages`, :func:`gains_markdown`, :func:`rows_csv` and :func:`overall_csv` show
+them.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from rltransfer.report.blocks import Block, blocks
 from rltransfer.report.compare import summarize
 from rltransfer.report.data import LONGER, SCRATCH, Arm, Comparison, Curve, Kind
+from rltransfer.report.exports import gains_markdown, overall_csv, rows_csv
 from rltransfer.report.forest import plot_pairs
 from rltransfer.report.knowledge import KNOWLEDGE_CONTROLS
 from rltransfer.report.learning_curves import plot
@@ -45,12 +48,15 @@ __all__ = [
     "ThresholdTime",
     "Verdict",
     "blocks",
+    "gains_markdown",
     "headline",
     "html",
     "overall",
+    "overall_csv",
     "pages",
     "plot",
     "plot_pairs",
+    "rows_csv",
     "sentence",
     "summarize",
     "table",

@@ -23,7 +23,13 @@ def document(title: str, body: str) -> str:
     )
 
 
-def table(block: Block, *, links: Mapping[str, str] | None = None, last: bool = False) -> str:
+def table(
+    block: Block,
+    *,
+    links: Mapping[str, str] | None = None,
+    last: bool = False,
+    stacked: bool = False,
+) -> str:
     """Write a block as a table that scrolls in a box of its own.
 
     Args:
@@ -31,6 +37,7 @@ def table(block: Block, *, links: Mapping[str, str] | None = None, last: bool = 
             lines.
         links: First cell to the address that it leads to.
         last: Whether the last row sums up the others.
+        stacked: Whether intervals go under their numbers, to make a wide table narrower.
     """
     head = "".join(f'<th scope="col"{_class(n, n)}>{escape(n)}</th>' for n in block.header)
     rows = []
@@ -40,6 +47,8 @@ def table(block: Block, *, links: Mapping[str, str] | None = None, last: bool = 
         cells += [_cell(name, cell) for name, cell in zip(block.header[1:], row[1:], strict=True)]
         rows.append(f"<tr{tone}>{''.join(cells)}</tr>")
     body = "\n".join(rows)
+    if stacked:
+        head, body = head.replace(" [", "<br>["), body.replace(" [", "<br>[")
     return (
         f'<h3>{escape(block.title)}</h3>\n<div class="scroll" tabindex="0"><table><thead>'
         f"<tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"

@@ -163,10 +163,10 @@ def _overview_parts(found: Overview, links: Mapping[str, str]) -> list[str]:
         markup.figures([*_forests(found), *_aggregate_figures(found.help)]),
     ]
     if found.help.recipes:
-        parts.append(markup.table(overall_block(found.help)))
+        parts.append(markup.table(overall_block(found.help), stacked=True))
     if found.hurt.recipes:
         title = "Pairs where transfer was expected to hurt, together"
-        parts.append(markup.table(overall_block(found.hurt, title=title)))
+        parts.append(markup.table(overall_block(found.hurt, title=title), stacked=True))
     return [*parts, markup.bullets(found.help.notes)]
 
 

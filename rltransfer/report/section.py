@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from html import escape
 
 from rltransfer.report import markup
@@ -115,7 +116,8 @@ def _needed(row: Row) -> str:
 
 
 def _stochastic(comparison: Comparison) -> str:
-    other = comparison.stochastic()
+    arms = {name: arm for name, arm in comparison.arms.items() if arm.kind != "control"}
+    other = replace(comparison, arms=arms).stochastic()
     summary = summarize(other)
     names = [SCRATCH, *(row.recipe for row in summary.methods)]
     drawn = _curves(other, names, "Learning curves", "Learning curves of the stochastic policy")
