@@ -108,16 +108,18 @@ def control_sentence(found: Overview) -> str:
 def pairs_block(found: Overview) -> Block:
     """Lay out verdict and gain of every method on every pair, and over all pairs."""
     rows = []
+    first = _spokesman(found)  # On a phone only one column is seen at once.
+    names = sorted(found.methods, key=lambda name: name != first)
     for summary in found.summaries:
         cells = {row.recipe: cell(row, summary.normalized) for row in summary.methods}
         label = summary.label + (" (expected to hurt)" if summary.expect == "hurt" else "")
-        rows.append((label, *(cells.get(name, "-") for name in found.methods)))
+        rows.append((label, *(cells.get(name, "-") for name in names)))
     by_name = {recipe.recipe: recipe for recipe in found.help.recipes}
     if len(found.help.pairs) > 1:
-        means = (interval(by_name[n].gain) if n in by_name else "-" for n in found.methods)
+        means = (interval(by_name[n].gain) if n in by_name else "-" for n in names)
         rows.append((f"mean of {len(found.help.pairs)} pairs", *means))
     title = "AUC gain over scratch with its 95% interval, on every pair"
-    return Block(title, ("pair", *found.methods), tuple(rows))
+    return Block(title, ("pair", *names), tuple(rows))
 
 
 def cell(row: Row, normalized: bool) -> str:
