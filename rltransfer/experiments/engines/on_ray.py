@@ -6,6 +6,7 @@ store under the same path.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -76,7 +77,7 @@ def _started(workers: int, address: str | None) -> Any:
     if not address:
         options["include_dashboard"] = False
     try:
-        ray.init(**options, log_to_driver=False, logging_level="error")
+        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise NotReachable(f"no Ray cluster can be used ({error!s:.200}): see --address") from error
     return ray
