@@ -79,6 +79,8 @@ def legend(summary: Summary) -> list[str]:
         "p: sign-flip test of the AUC gain over seeds, adjusted for the number of methods (Holm)",
         "needed: seeds that a gain of the observed size takes (80% power, two-sided 5%)",
     ]
+    if any(len(row.sources) > 1 for row in summary.rows):
+        lines.append("intervals speak of other sources and other seeds, p of other seeds alone")
     if any(row.knowledge for row in summary.methods):
         lines += [
             "knowledge: shown if a method helped and beat every control that starts like it but",

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rltransfer.metrics import bootstrap_interval
 from rltransfer.report import style
-from rltransfer.report.data import Comparison
+from rltransfer.report.curve_bands import band
+from rltransfer.report.data import SCRATCH, Comparison
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-_RESAMPLES = 2_000
 
 
 def plot(comparison: Comparison, path: str | os.PathLike[str], *, stochastic: bool = False) -> Path:
@@ -40,14 +39,12 @@ def plot(comparison: Comparison, path: str | os.PathLike[str], *, stochastic: bo
 
 def curves_figure(comparison: Comparison, *, stochastic: bool = False) -> Figure:
     """Draw the figure of :func:`plot` without writing it."""
-    panels = {"Deterministic policy": comparison}
-    if stochastic:
-        panels["Stochastic policy (training)"] = comparison.stochastic()
-    made = style.figure(6.4 if not stochastic else 11, 4.5)
+    panels = _panels(comparison, stochastic)
+    made = style.figure(6.4 if len(panels) == 1 else 11, 4.5)
     axes = made.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for ax, (name, scores) in zip(axes, panels.items(), strict=True):
-        _draw(ax, scores)
-        if stochastic:
+        _draw(ax, scores, _looks(comparison))
+        if len(panels) > 1:
             ax.set_title(name, loc="left", fontsize=10, color=style.MUTED)
     axes[0].set_ylabel(_score_label(comparison), color=style.INK, fontsize=10)
     if comparison.normalized:
@@ -58,20 +55,37 @@ def curves_figure(comparison: Comparison, *, stochastic: bool = False) -> Figure
     return made
 
 
-def _draw(ax: Axes, c: Comparison) -> None:
+def _panels(c: Comparison, stochastic: bool) -> dict[str, Comparison]:
+    """Methods on the left, and on the right the stochastic policy or else the controls."""
+    methods = {name: arm for name, arm in c.arms.items() if arm.kind != "control"}
+    left = replace(c, arms=methods)
+    if stochastic:
+        return {
+            "Deterministic policy": left,
+            "Stochastic policy (training)": left.stochastic(),
+        }
+    if not c.controls:
+        return {"Deterministic policy": left}
+    controls = {name: c.arms[name] for name in (SCRATCH, *c.controls)}
+    return {"Methods": left, "Controls": replace(c, arms=controls)}
+
+
+def _draw(ax: Axes, c: Comparison, looks: dict[str, dict[str, Any]]) -> None:
     style.clean(ax)
     style.step_axis(ax, c.budget)
-    grid, looks = c.grid(), _looks(c)
+    grid = c.grid()
     # Markers at other evaluations for each arm: arms with the same curve stay visible.
-    every = max(len(looks), len(grid) // 5)
+    every = max(len(c.arms), len(grid) // 5)
     for i, (name, arm) in enumerate(c.arms.items()):
         look, scores = looks[name], arm.on_grid(grid)
         faint = min(0.3, 1.8 / len(arm.runs))
         ax.plot(grid, scores.T, color=look["color"], alpha=faint, linewidth=0.6, zorder=2)
         if len(arm.runs) > 1:
-            low, high = bootstrap_interval(scores, resamples=_RESAMPLES)
-            ax.fill_between(grid, low, high, color=look["color"], alpha=0.2, linewidth=0, zorder=2)
-        start = i * every // len(looks) % len(grid)
+            shown = band(arm, grid)
+            ax.fill_between(
+                grid, shown.low, shown.high, color=look["color"], alpha=0.2, linewidth=0, zorder=2
+            )
+        start = i * every // len(c.arms) % len(grid)
         ax.plot(grid, scores.mean(axis=0), zorder=3, markevery=(start, every), **look)
     _levels(ax, c)
 
@@ -117,9 +131,9 @@ def _legend(made: Figure, c: Comparison) -> None:
 
     looks = _looks(c)
     entries: dict[str, Artist] = {name: Line2D([], [], **looks[name]) for name in c.arms}
-    counts = sorted({len(arm.runs) for arm in c.arms.values()})
+    counts = sorted({len(arm.seeds) for arm in c.arms.values()})
     seeds = "1 seed" if counts == [1] else f"{'-'.join(map(str, counts))} seeds"
-    note = f"Thick: mean of {seeds}, with its 95% interval. Thin: single seeds."
+    note = f"Thick: mean of {seeds}, with its 95% interval. Thin: single runs."
     style.legend(made, entries, note="One seed: no interval." if counts == [1] else note)
 
 

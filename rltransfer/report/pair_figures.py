@@ -40,6 +40,9 @@ def curves(c: Comparison, names: Sequence[str], *, alt: str) -> str:
         color, shape = looks[name]
         if single:
             parts += _runs(frame, c.arms[name], grid, color)
+        # Many bands over each other would hide the lines.
+        faint = 0.16 if len(names) <= 6 else 0.05
+        parts.append(svg.band(frame, grid, bands[name].low, bands[name].high, color, faint))
         parts += _curve(frame, grid, bands[name], color, shape, at=i / len(names))
     parts.append(svg.text(8, 14, _unit(c), color=svg.MUTED))
     parts.append(svg.text(352, _HEIGHT - 4, "steps on the target", anchor="end", color=svg.MUTED))
@@ -159,12 +162,11 @@ def _runs(frame: svg.Frame, arm: Arm, grid: np.ndarray, color: str) -> list[str]
 def _curve(
     frame: svg.Frame, grid: np.ndarray, drawn: Band, color: str, shape: str, *, at: float
 ) -> list[str]:
-    """A band, a line and a few markers; those of different arms start at different places."""
+    """A line and a few markers; those of different arms start at different places."""
     points = [frame.at(*point) for point in zip(grid, drawn.mean, strict=True)]
     every = max(1, len(points) // 4)
     first = int(at * every)
     return [
-        svg.band(frame, grid, drawn.low, drawn.high, color),
         svg.line(points, color, width=2, dash="" if shape else "5 3"),
         *(svg.mark(*point, shape, color, size=3.4) for point in points[first::every] if shape),
     ]

@@ -73,9 +73,9 @@ def _figures(c: Comparison, summary: Summary) -> list[str]:
 
 def _curves(c: Comparison, names: list[str], title: str, alt: str) -> str:
     single = max(len(c.arms[name].runs) for name in names) == 1
-    note = "One run each: no interval." if single else "Thick: means with their 95% intervals."
+    note = "One run each: no interval." if single else "Lines: means, with 95% intervals."
     if not single and draws_runs(c, names):
-        note += " Thin: single runs."
+        note = "Thick: means, with 95% intervals. Thin: single runs."
     key = markup.keys(looks(list(c.arms)), names)
     return markup.figure(curves(c, names, alt=alt), title=title, note=note, keys=key)
 

@@ -127,7 +127,8 @@ def _knowledge(summary: Summary) -> str:
     if not tested:
         return ""
     if shown := [row.recipe for row in helped if row.knowledge and row.knowledge.claimed]:
-        return f" Knowledge was transferred with {listed(shown)}: it beat every control."
+        each = "each" if len(shown) > 1 else "it"
+        return f" Knowledge was transferred with {listed(shown)}: {each} beat every control."
     lacking = sorted({name for row in helped if row.knowledge for name in row.knowledge.untested})
     if lacking:
         return f" Whether knowledge was transferred was not tested against {listed(lacking)}."
