@@ -11,6 +11,8 @@ others were trained in the same way with other seeds, and are kept in --sources.
 from __future__ import annotations
 
 import argparse
+import os
+import platform
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,13 +21,15 @@ from pathlib import Path
 import torch
 
 from rltransfer.agents import Agent, load
+from rltransfer.agents.files import atomic_write
 from rltransfer.cli.progress import watching
 from rltransfer.errors import TransferError
 from rltransfer.experiments import folders
-from rltransfer.experiments.benchmark import Case, benchmark, write
+from rltransfer.experiments.benchmark import Case, benchmark
 from rltransfer.experiments.controls import CONTROLS
 from rltransfer.experiments.measuring import source_of
 from rltransfer.experiments.planning import SCRATCH
+from rltransfer.experiments.writing import curves, write_report
 from rltransfer.recipe import Recipe, recipe
 from rltransfer.registry import pair
 from rltransfer.training.threads import cores
@@ -140,7 +144,13 @@ def run(args: argparse.Namespace) -> int:
             command=command,
             **SETTINGS,
         )
-    write(gains, args.out, command=command)
+    devices = ", ".join(sorted({run.device for gain in gains for run in gain.runs}))
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, trained on {devices}"
+    details = {"machine": machine, "learning curves": "curves/<pair>.csv"}
+    write_report(gains, args.out, command=command, title="What transfer gained", details=details)
+    folders.create(args.out / "curves")
+    for gain in gains:
+        atomic_write(args.out / "curves" / f"{gain.summary.label}.csv", curves([gain]))
     print("\n\n".join(str(gain) for gain in gains))
     return 0
 

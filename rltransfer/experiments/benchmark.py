@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rltransfer import report
 from rltransfer.agents import Agent
-from rltransfer.agents.files import atomic_write
 from rltransfer.errors import BadArgument
-from rltransfer.experiments import folders
 from rltransfer.experiments.compare import compare
 from rltransfer.experiments.engines import EngineName, Limits
 from rltransfer.experiments.gain import Gain
 from rltransfer.experiments.jobs import Watch
 from rltransfer.experiments.measuring import agents_of, source_of
 from rltransfer.experiments.planning import Comparing
-from rltransfer.pretrain import versions
+from rltransfer.experiments.writing import write
 from rltransfer.recipe import Recipe
 from rltransfer.registry import pair
 
@@ -145,46 +140,3 @@ def _check_labels(cases: Sequence[Case]) -> None:
     labels = [case.label for case in cases]
     if not labels or len(set(labels)) < len(labels):
         raise BadArgument(f"cases are {', '.join(labels) or 'none'}: expected each label once")
-
-
-def write(gains: Sequence[Gain], out: Path, *, command: str = "") -> None:
-    """Write plots, tables, curves and one HTML page into a folder.
-
-    Raises:
-        NotWritable: The folder cannot be written.
-    """
-    folders.create(out)
-    for one in gains:
-        one.plot(out / f"{one.summary.label}.png")
-    if len(gains) > 1:
-        report.plot_pairs([one.summary for one in gains], out / "gains.png")
-    tables = [report.table(one.summary, fmt="markdown") for one in gains]
-    atomic_write(out / "gains.md", ("\n\n".join(tables) + "\n").encode())
-    atomic_write(out / "curves.csv", curves(gains))
-    report.html(
-        [one.comparison for one in gains],
-        out / "report.html",
-        title="What transfer gained",
-        command=command,
-        versions=versions(),
-    )
-
-
-def curves(gains: Sequence[Gain]) -> bytes:
-    """Learning curves as CSV: one line for each evaluation, means over its episodes."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["case", "target", "recipe", "seed", "steps", "return", "stochastic", "choice"])
-    for one in gains:
-        for run in one.runs:
-            for i, steps in enumerate(run.steps):
-                means = (run.returns[i].mean(), run.stochastic[i].mean())
-                row = [
-                    one.summary.label,
-                    run.spec.target,
-                    run.spec.label,
-                    run.spec.seed,
-                    int(steps),
-                ]
-                table.writerow([*row, *(f"{m:.4f}" for m in means), run.choice if i == 0 else ""])
-    return text.getvalue().encode()
