@@ -31,7 +31,7 @@ _FILL: dict[str, dict[str, Any]] = {
 def plot_pairs(
     summaries: Sequence[Summary], path: str | os.PathLike[str], *, title: str | None = None
 ) -> Path:
-    """Draw the gain in AUC of every recipe on every pair, with 95 % intervals.
+    """Draw the gain in AUC of every method on every pair, with 95 % intervals.
 
     Full marks are verdicts ("helped", "hurt"), half-full ones likely ("likely helped", "likely
     hurt"), and open ones not settled. Negative controls have a tinted background and say so.
@@ -54,13 +54,13 @@ def plot_pairs(
 
 def pairs_figure(summaries: Sequence[Summary], *, title: str | None = None) -> Figure:
     """Draw the figure of :func:`plot_pairs` without writing it."""
-    if not any(summary.transferred for summary in summaries):
-        raise BadArgument("no recipe other than scratch to plot; run at least one")
+    if not any(summary.methods for summary in summaries):
+        raise BadArgument("no recipe other than scratch and controls to plot; run at least one")
     if len({summary.normalized for summary in summaries}) > 1:
         raise BadArgument("normalized scores and returns do not share an axis; plot them apart")
-    recipes = dict.fromkeys(row.recipe for s in summaries for row in s.transferred)
+    recipes = dict.fromkeys(row.recipe for s in summaries for row in s.methods)
     looks = _looks(list(recipes))
-    heights = [_ROW * max(len(s.transferred), 1) + _GAP for s in summaries]
+    heights = [_ROW * max(len(s.methods), 1) + _GAP for s in summaries]
     made = style.figure(6.8, sum(heights) + 1.5)
     ax = made.subplots()
     style.clean(ax, grid="x")
@@ -83,7 +83,7 @@ def _draw_pair(
     if summary.expect == "hurt":
         ax.axhspan(top, top + height, color="#fff1e5", linewidth=0, zorder=0)
     ax.axhline(top + height, color=style.RULE, linewidth=0.7, zorder=1)
-    for i, row in enumerate(summary.transferred):
+    for i, row in enumerate(summary.methods):
         _draw_row(ax, row, top + _GAP / 2 + (i + 0.5) * _ROW, looks[row.recipe])
 
 
@@ -109,7 +109,7 @@ def _label_pairs(ax: Axes, summaries: Sequence[Summary], heights: Sequence[float
 
 
 def _pair_label(summary: Summary) -> str:
-    counts = sorted({len(row.seeds) for row in summary.transferred or summary.rows})
+    counts = sorted({len(row.seeds) for row in summary.methods or summary.rows})
     seeds = f"{'-'.join(map(str, counts))} seed{'s' * (counts != [1])}"
     return f"{summary.label}\n{seeds}{', expected to hurt' * (summary.expect == 'hurt')}"
 
