@@ -294,7 +294,7 @@ def test_a_browser_shows_the_page_without_scrolling_sideways(
     report_size = """<script>addEventListener("load", () => {
         const small = [...document.querySelectorAll("svg[role=img] text")].map(
             t => t.getBoundingClientRect().width
-                ? 11.5 * t.ownerSVGElement.getBoundingClientRect().width / 360 : 99);
+                ? parseFloat(getComputedStyle(t).fontSize) * t.ownerSVGElement.getBoundingClientRect().width / 360 : 99);
         const root = document.documentElement;
         parent.postMessage([root.scrollWidth, innerWidth, Math.min(...small)].join(" "), "*");
     })</script></body>"""

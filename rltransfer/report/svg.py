@@ -16,7 +16,7 @@ import numpy as np
 
 INK, MUTED, RULE = "#1b1f24", "#57606a", "#d8dee4"
 WIDTH = 360
-FONT = 11.5
+FONT = 12
 
 Anchor = Literal["start", "middle", "end"]
 Fill = Literal["full", "half", "open"]
