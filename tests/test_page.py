@@ -293,8 +293,8 @@ def test_a_browser_shows_the_page_without_scrolling_sideways(
     text = re.sub('<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text())
     report_size = """<script>addEventListener("load", () => {
         const small = [...document.querySelectorAll("svg[role=img] text")].map(
-            t => t.getBoundingClientRect().width
-                ? parseFloat(getComputedStyle(t).fontSize) * t.ownerSVGElement.getBoundingClientRect().width / 360 : 99);
+            t => t.getBoundingClientRect().width ? parseFloat(getComputedStyle(t).fontSize)
+                * t.ownerSVGElement.getBoundingClientRect().width / 360 : 99);
         const root = document.documentElement;
         parent.postMessage([root.scrollWidth, innerWidth, Math.min(...small)].join(" "), "*");
     })</script></body>"""
