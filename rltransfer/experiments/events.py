@@ -43,16 +43,22 @@ def recording(folder: Path | None, *, resumed: bool) -> Iterator[list[str]]:
     except Interrupted:
         raise  # It goes on from its checkpoint.
     except BaseException:
-        _remove(folder, set(_names(folder)) - before)
+        _remove(folder, _own(folder, before))
         folders.remove_empty(created)
         raise
-    names += sorted(set(_names(folder)) if resumed else set(_names(folder)) - before)
+    names += sorted(_own(folder, before) | (before if resumed else set()))
 
 
 def keep(folder: Path | None, names: Iterable[str]) -> None:
     """Remove all events but those of the attempt that gave the result."""
     if folder is not None:
         _remove(folder, set(_names(folder)) - set(names))
+
+
+def _own(folder: Path, before: set[str]) -> set[str]:
+    """New files of this process; another sweep may have begun some in the meantime."""
+    mine = f".{socket.gethostname()}.{os.getpid()}."
+    return {name for name in _names(folder) if mine in name} - before
 
 
 def _names(folder: Path) -> list[str]:
