@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from rltransfer.cli.progress import watching
 from rltransfer.errors import BadArgument, UnknownName, suggest
 from rltransfer.evaluate import evaluate as evaluate_agent
 from rltransfer.experiments import folders
-from rltransfer.experiments.benchmark import Case, case_of
+from rltransfer.experiments.benchmark import Case, case_of, size_of
 from rltransfer.experiments.benchmark import benchmark as run_benchmark
+from rltransfer.experiments.controls import CONTROLS
 from rltransfer.experiments.engines import Limits
 from rltransfer.experiments.finetuning import finetune as run_finetune
 from rltransfer.experiments.index import write_index
@@ -127,8 +129,8 @@ def benchmark(args: argparse.Namespace) -> int:
     cases, recipes = _cases(args), _recipes(args)
     check_whole("seeds", args.seeds, 1)
     resuming.note(args.out, plan, args.command_line)
-    total = args.seeds * len(recipes) * sum(case.steps for case in cases)
-    with watching(total) as watch:
+    runs, steps = size_of(cases, recipes, args.seeds)
+    with watching(steps, runs=runs, events=args.out / "events" / "_sweep") as watch:
         gains = run_benchmark(
             cases,
             recipes,
@@ -211,10 +213,20 @@ def _cases(args: argparse.Namespace) -> list[Case]:
             raise BadArgument("--target needs --source AGENT and --steps N, or use --pair NAME")
         label = default_label(args.target)
         target = Case(label=label, source=args.source, target=args.target, steps=args.steps)
-        return [target, *(case_of(name, steps=args.steps) for name in pairs)]
+        found = [target, *(case_of(name, steps=args.steps) for name in pairs)]
+        return [replace(one, **_controls(args)) for one in found]
     if not pairs:
         raise BadArgument("nothing to compare: give --pair NAME, see `rltransfer ls pairs`")
-    return [case_of(name, source=args.source, steps=args.steps) for name in pairs]
+    found = [case_of(name, source=args.source, steps=args.steps) for name in pairs]
+    return [replace(one, **_controls(args)) for one in found]
+
+
+def _controls(args: argparse.Namespace) -> dict[str, Any]:
+    """The controls that were named; ``all`` means all that can be had."""
+    names = list(args.controls or [])
+    if "all" in names:
+        names = [name for name in CONTROLS if name != "unrelated" or args.unrelated]
+    return {"controls": tuple(dict.fromkeys(names)), "unrelated": args.unrelated}
 
 
 def _recipes(args: argparse.Namespace) -> dict[str, Recipe]:

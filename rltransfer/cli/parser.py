@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from rltransfer.cli import commands, exporting, importing, listing
+from rltransfer.experiments.controls import CONTROLS
 from rltransfer.experiments.engines import EngineName
 from rltransfer.recipe import PRESETS
 from rltransfer.training import TRANSFER_ALGORITHMS
@@ -105,12 +106,16 @@ def _benchmark(sub: Any) -> None:
     p.add_argument(
         "--pair", dest="pairs", action="extend", type=_names, default=[], help="names, with commas"
     )
-    p.add_argument("--source", help=f"{_AGENT}; instead of the pair's, or with --target")
+    words = f"{_AGENT}; instead of the pair's, or with --target; again for each other checkpoint"
+    p.add_argument("--source", action="append", help=words)
     p.add_argument("--target", help="Gymnasium id or module:Id, instead of --pair")
     p.add_argument(
         "--recipes", action="extend", type=_names, help="names, with commas (default auto)"
     )
     _obs_stats(p)
+    words = f"names of control arms, with commas, or all: {', '.join(CONTROLS)}"
+    p.add_argument("--controls", action="extend", type=_names, help=words)
+    p.add_argument("--unrelated", help="agent of another task, for the control of that name")
     p.add_argument("--seeds", type=int, default=5, help="number of paired seeds (default 5)")
     p.add_argument("--first-seed", type=int, default=0)
     p.add_argument("--steps", type=int, help="budget (default: the pair's)")

@@ -16,6 +16,7 @@ NAME = "benchmark.json"
 FIELDS = (
     *("pairs", "source", "target", "recipes", "obs_stats", "seeds", "first_seed", "steps"),
     *("points", "episodes", "max_steps", "device", "vec", "settings"),
+    *("controls", "unrelated"),
 )
 
 

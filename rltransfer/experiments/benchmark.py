@@ -64,7 +64,12 @@ class Case:
         )
 
 
-def case_of(name: str, *, source: str | None = None, steps: int | None = None) -> Case:
+def case_of(
+    name: str,
+    *,
+    source: Agent | str | Path | Sequence[Agent | str | Path] | None = None,
+    steps: int | None = None,
+) -> Case:
     """Make a case of a registered pair.
 
     Raises:
@@ -79,6 +84,12 @@ def case_of(name: str, *, source: str | None = None, steps: int | None = None) -
         steps=found.steps if steps is None else steps,
         expect=found.expect,
     )
+
+
+def size_of(cases: Sequence[Case], recipes: Mapping[str, Recipe], seeds: int) -> tuple[int, int]:
+    """Number of runs of a benchmark, tuning left out, and their environment steps in all."""
+    sizes = [case.comparing(recipes, {}).size(seeds) for case in cases]
+    return sum(runs for runs, _ in sizes), sum(steps for _, steps in sizes)
 
 
 def benchmark(

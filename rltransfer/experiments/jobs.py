@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from rltransfer.errors import TransferError
+from rltransfer.experiments.outcome import Outcome
 from rltransfer.experiments.spec import RunSpec
 
 # Called with the name of a run, steps done and steps in all. A run that is trained says 0 first,
 # and all of its steps only when its result is there; one whose result was found says that alone.
+# A watcher with a method ended(outcome) hears of the runs that end without a result, too.
 Watch = Callable[[str, int, int], None]
 
 
@@ -45,6 +47,13 @@ def tell_finished(watch: Watch | None, job: Job) -> None:
     """Tell the watcher that the result of a run is there."""
     if watch:
         watch(job.name, job.spec.steps, job.spec.steps)
+
+
+def tell_failed(watch: Watch | None, job: Job, outcome: Outcome) -> None:
+    """Tell the watcher that a run ended without a result, if it has ears for that."""
+    ended = getattr(watch, "ended", None)
+    if ended is not None:
+        ended(replace(outcome, name=job.name))
 
 
 def raise_named(name: str, error: TransferError) -> NoReturn:

@@ -101,10 +101,20 @@ class Comparing:
         first = self.sources[0]
         return self._spec(first, first, self.recipes[SCRATCH], SCRATCH, seed)
 
-    def kinds(self) -> dict[str, str]:
-        """Kind of every arm: ``"baseline"``, ``"method"`` or ``"control"``."""
-        methods = {name: "method" for name in self.recipes if name != SCRATCH}
-        return {SCRATCH: "baseline"} | methods | dict.fromkeys(self.controls, "control")
+    def size(self, seeds: int) -> tuple[int, int]:
+        """How much there is to do.
+
+        Args:
+            seeds: Number of training seeds.
+
+        Returns:
+            Number of runs, and their environment steps in all.
+        """
+        each = len(self.sources)
+        many = [1] + [each] * (len(self.recipes) - 1)
+        many += [1 if control(name).shared else each for name in self.controls]
+        longer = sum(self.sources[0].card.steps for name in self.controls if control(name).longer)
+        return seeds * sum(many), seeds * (sum(many) * self.steps + longer)
 
     def _runs(self, seed: int) -> Iterator[tuple[Agent, RunSpec]]:
         for i, source in enumerate(self.sources):

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rltransfer.agents import Agent
-from rltransfer.errors import BadArgument, Interrupted, SweepFailed, TransferError
+from rltransfer.errors import LISTED, BadArgument, Interrupted, SweepFailed, TransferError
 from rltransfer.evaluate import Evaluator
 from rltransfer.experiments import faults, folders, results
 from rltransfer.experiments.engines import EngineName, Limits, check_engine, engine
 from rltransfer.experiments.engines.base import Done, Tell
-from rltransfer.experiments.jobs import Job, Watch, raise_named, tell, tell_finished
+from rltransfer.experiments.jobs import Job, Watch, raise_named, tell, tell_failed, tell_finished
 from rltransfer.experiments.outcome import Outcome
 from rltransfer.experiments.requests import Request
 from rltransfer.experiments.run import Run, build, close
@@ -203,6 +203,8 @@ class _Watched:
             self._finished(outcome.id)
         else:
             self._failed.append(outcome)
+            for job in self._plan.jobs[outcome.id]:
+                tell_failed(self._watch, job, outcome)
 
     def raise_failures(self) -> None:
         """Raise one error for all the runs that failed.
@@ -211,10 +213,12 @@ class _Watched:
             SweepFailed: There are some.
         """
         if self._failed:
-            listed = "; ".join(f"{one.name}: {one.status}: {one.message}" for one in self._failed)
+            shown = [f"{one.name}: {one.status}: {one.message}" for one in self._failed[:LISTED]]
+            if more := len(self._failed) - len(shown):
+                shown.append(f"and {more} more, see failures/*.json")
             raise SweepFailed(
                 f"{len(self._failed)} of {len(self._plan.jobs)} runs ended without a result, the "
-                f"others are kept: {listed}"
+                f"others are kept: {'; '.join(shown)}"
             )
 
     def _finished(self, id: str) -> None:

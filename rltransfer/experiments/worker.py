@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import argparse
 import errno
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from rltransfer.agents import Agent
 from rltransfer.errors import (
@@ -28,6 +27,7 @@ from rltransfer.experiments import events, faults
 from rltransfer.experiments.outcome import Outcome, Status
 from rltransfer.experiments.requests import Request
 from rltransfer.experiments.run import Run, close, execute
+from rltransfer.experiments.signals import Stop, catching
 from rltransfer.experiments.store import Store
 from rltransfer.training.threads import one_thread
 
@@ -42,6 +42,9 @@ EXIT_CODES: dict[Status, int] = {
 }
 """How a worker process ends; every other code, or a signal, is ``lost``."""
 
+GRACE = 20.0
+"""Seconds for which a run goes on after SIGTERM if its next cut comes within them: less than a
+supervisor waits."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -52,6 +55,7 @@ def work(
     *,
     attempt: int = 1,
     source: Agent | None = None,
+    stop: Stop | None = None,
 ) -> Outcome:
     """Execute a run of a store, unless its result is there, and keep its result or its failure.
 
@@ -60,6 +64,7 @@ def work(
         id: Id of the run.
         report: Called with (steps done, steps in all), first with 0.
         attempt: How often this run was started, this time included.
+        stop: Whether the run is asked to stop.
         source: The source agent, where this process has it and knows the target; otherwise both are
             taken from the store.
 
@@ -78,7 +83,7 @@ def work(
         if source is None:
             request.register()
             source = store.agent(request.agent, request.live_classes())
-        carry_out(store, request, source, report)
+        carry_out(store, request, source, report, stop)
     except Exception as error:
         outcome = failure(outcome, error)
         with suppress(NotWritable):  # The disk is full: the exit code says so too.
@@ -87,7 +92,11 @@ def work(
 
 
 def carry_out(
-    store: Store, request: Request, agent: Agent, report: Callable[[int, int], None]
+    store: Store,
+    request: Request,
+    agent: Agent,
+    report: Callable[[int, int], None],
+    stop: Stop | None = None,
 ) -> Run:
     """Train and evaluate, and keep the result; nothing but a checkpoint is left of a failure.
 
@@ -145,26 +154,15 @@ def status_of(error: BaseException) -> Status:
     return "disk full" if full else "failed"
 
 
-def stop_when_asked() -> None:
-    """Make SIGTERM interrupt the run; Ctrl-C is for the supervisor alone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _interrupt)
-
-
-def _interrupt(signum: int, frame: Any) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Interrupted("asked to stop; give the same command to go on")
-
-
 def main(argv: list[str] | None = None) -> int:
     """Execute one run, and return the exit code of its status."""
     parser = argparse.ArgumentParser(description="Execute one run of a store.")
     parser.add_argument("out", type=Path, help="folder of the sweep")
     parser.add_argument("id", help="id of the run: the name of its file in OUT/requests")
     args = parser.parse_args(argv)
-    stop_when_asked()
     try:
-        outcome = work(Store(args.out), args.id, lambda steps, total: None)
+        with catching(GRACE) as stop:
+            outcome = work(Store(args.out), args.id, lambda steps, total: None, stop=stop)
     except TransferError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -26,8 +26,9 @@ from typing import Any
 
 from rltransfer import heartbeat
 from rltransfer.callbacks import Evaluate
+from rltransfer.experiments.signals import catching
 from rltransfer.experiments.store import Store
-from rltransfer.experiments.worker import EXIT_CODES, stop_when_asked, work
+from rltransfer.experiments.worker import EXIT_CODES, GRACE, work
 from rltransfer.training.ppo import TransferPPO
 from rltransfer.training.threads import one_thread
 from rltransfer.vec import make_vec
@@ -143,16 +144,17 @@ def _fork(
 
 
 def _run(order: dict[str, Any], news: int, lifeline: int) -> int:
-    stop_when_asked()
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     os.set_blocking(news, False)
     heartbeat.listen(_beats(news))
-    outcome = work(
-        Store(order["out"]),
-        order["id"],
-        lambda steps, total: _tell(news, steps),
-        attempt=order["attempt"],
-    )
+    with catching(GRACE) as stop:
+        outcome = work(
+            Store(order["out"]),
+            order["id"],
+            lambda steps, total: _tell(news, steps),
+            attempt=order["attempt"],
+            stop=stop,
+        )
     return EXIT_CODES[outcome.status]
 
 
