@@ -1,4 +1,4 @@
-"""Experiments whose true answer is known, for ``benchmarks/coverage.py``."""
+"""Experiments whose true answer is known, for ``benchmarks/interval_coverage.py``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results of ``benchmarks/coverage.py`` as tables."""
+"""Results of ``benchmarks/interval_coverage.py`` as tables."""
 
 from __future__ import annotations
 

@@ -269,7 +269,8 @@ def test_profile_interval_by_hand_and_by_brute_force() -> None:
 # Coverage
 
 
-def _coverage(monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def cases(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
     import coverage_cases  # pyright: ignore[reportMissingImports]
 

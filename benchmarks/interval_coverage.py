@@ -1,7 +1,7 @@
 """How often the intervals of the reports hold the truth, by simulation.
 
-    python benchmarks/coverage.py                    # writes benchmarks/results/coverage
-    python benchmarks/coverage.py --repetitions 200 --out /tmp/coverage
+    python benchmarks/interval_coverage.py                    # writes benchmarks/results/coverage
+    python benchmarks/interval_coverage.py --repetitions 200 --out /tmp/coverage
 
 Each case draws many experiments whose true answer is known, and counts the nominal 95 % intervals
 that hold it: of the mean paired gain, the interquartile mean, the chance to beat scratch and one
@@ -220,7 +220,7 @@ def main(arguments: Sequence[str]) -> None:
     args = parser.parse_args(arguments)
     cases = simulate(args.repetitions)
     args.out.mkdir(parents=True, exist_ok=True)
-    command = shlex.join(["python", "benchmarks/coverage.py", *arguments])
+    command = shlex.join(["python", "benchmarks/interval_coverage.py", *arguments])
     text = io.StringIO()
     rows = csv.DictWriter(text, list(cases[0].row()), lineterminator="\n")
     rows.writeheader()
