@@ -25,7 +25,7 @@ from rltransfer.agents.files import atomic_write
 from rltransfer.cli.progress import watching
 from rltransfer.errors import TransferError
 from rltransfer.experiments import folders
-from rltransfer.experiments.benchmark import Case, benchmark
+from rltransfer.experiments.benchmark import Case, benchmark, size_of
 from rltransfer.experiments.controls import CONTROLS
 from rltransfer.experiments.measuring import source_of
 from rltransfer.experiments.planning import SCRATCH
@@ -133,7 +133,8 @@ def run(args: argparse.Namespace) -> int:
     command = shlex.join(["python", "benchmarks/study.py", *sys.argv[1:]])
     for folder in (args.runs, args.out):
         folders.check_writable(folder)
-    with watching(0, events=args.runs / "events") as watch:
+    runs, steps = size_of(cases, recipes, args.seeds)
+    with watching(steps, runs=runs, events=args.runs / "events" / "_sweep") as watch:
         gains = benchmark(
             cases,
             recipes,

@@ -77,12 +77,12 @@ def gain(out: Path) -> Gain:
 
 @pytest.fixture(scope="module")
 def gradual(gain: Gain, out: Path) -> Events:
-    return Events(out / "pair/seed4/gradual")
+    return Events(out / "events/pair/seed4/gradual")
 
 
 def test_runs_of_one_seed_lie_beside_each_other(gain: Gain, out: Path) -> None:
     runs = {str(p.parent.relative_to(out)) for p in out.rglob("events.out.tfevents.*")}
-    assert runs == {f"pair/seed4/{name}" for name in ("scratch", "gradual", "head")}
+    assert runs == {f"events/pair/seed4/{name}" for name in ("scratch", "gradual", "head")}
 
 
 @pytest.mark.parametrize("recipe", ["scratch", "gradual", "head"])
@@ -90,7 +90,7 @@ def test_the_curve_begins_at_step_0_and_is_the_stored_one(
     gain: Gain, out: Path, recipe: str
 ) -> None:
     (run,) = (run for run in gain.runs if run.spec.label == recipe)
-    events = Events(out / "pair/seed4" / recipe)
+    events = Events(out / "events/pair/seed4" / recipe)
     for tag, returns in (
         ("eval/mean_return", run.returns),
         ("eval/mean_return_stochastic", run.stochastic),
@@ -133,7 +133,7 @@ def test_a_frozen_group_has_no_learning_rate_and_no_drift(gradual: Events) -> No
 
 
 def test_never_thawed_groups_stay_where_they_were(gain: Gain, out: Path) -> None:
-    head = Events(out / "pair/seed4/head")
+    head = Events(out / "events/pair/seed4/head")
     for group in ("actor.0", "actor.1", "critic.0", "critic.1"):
         assert not head.curve(f"transfer/drift/{group}")[1].any()
         assert not head.curve(f"transfer/lr/{group}")[1].any()
@@ -141,14 +141,14 @@ def test_never_thawed_groups_stay_where_they_were(gain: Gain, out: Path) -> None
 
 
 def test_scratch_has_no_source_to_drift_from(gain: Gain, out: Path) -> None:
-    scratch = Events(out / "pair/seed4/scratch")
+    scratch = Events(out / "events/pair/seed4/scratch")
     assert not any(tag.startswith("transfer/drift") for tag in scratch.tags)
     assert (scratch.curve("transfer/lr/actor.0")[1] > 0).all()
 
 
 def test_hyperparameters_tell_the_runs_apart(gain: Gain, out: Path) -> None:
     for recipe in ("scratch", "gradual"):
-        values, metrics = Events(out / "pair/seed4" / recipe).hyperparameters()
+        values, metrics = Events(out / "events/pair/seed4" / recipe).hyperparameters()
         assert values["recipe"] == recipe and values["target"] == TASK
         assert values["source"] == "tiny" and values["seed"] == 4 and values["steps"] == STEPS
         assert values["learning_rate"] == pytest.approx(3e-4) and values["gamma"] == 0.99

@@ -51,7 +51,7 @@ def verdict(*, agrees: bool, direction: bool = False) -> str:
 
 
 def interval(values: ArrayLike) -> tuple[float, float, float]:
-    """Mean over runs with its 95 % percentile bootstrap interval (nan for a single run).
+    """Mean over runs with its 95 % bootstrap interval (nan for a single run).
 
     Args:
         values: One value per run, shape ``(runs,)``.

@@ -13,7 +13,8 @@ A statement such as "head-only < scratch" holds on a pair where the 95 % interva
 differences of areas excludes 0 on that side, and fails where it excludes 0 on the other side. It
 agrees if it holds on every pair, and agrees in direction if it holds on more pairs than it fails on
 and the mean over pairs is on that side. Means over a few pairs have no interval, and can at most
-agree in direction. Runs go to --runs, where finished ones are reused.
+agree in direction; that statement was added when three of the pairs had been seen. Runs go to
+--runs, where finished ones are reused.
 """
 
 from __future__ import annotations
