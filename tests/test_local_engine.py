@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from processes import tiny_agent
-from sweeps import finish, kill, start, wait_until, workers
+from processes import environment, tiny_agent
+from sweeps import check_whole, finish, kill, start, wait_until, workers
 
 from rltransfer.agents import Agent
 from rltransfer.errors import BadArgument, SweepFailed
-from rltransfer.experiments import Job, RunSpec, sweep
-from rltransfer.experiments.engines import Limits
+from rltransfer.experiments import Job, Run, RunSpec, sweep
+from rltransfer.experiments.engines import EngineName, Limits
 from rltransfer.experiments.outcome import Outcome
 from rltransfer.experiments.store import Store
 from rltransfer.recipe import Recipe
@@ -93,21 +95,16 @@ def run_all(agent: Agent, out: Path, whats: tuple[str, ...], **limits: Any) -> d
     return {outcome.name.split()[0]: outcome for outcome in Store(out).outcomes()}
 
 
-def test_one_that_hangs_is_ended_and_the_others_finish(
-    agent: Agent, bad: None, tmp_path: Path
-) -> None:
-    ended = run_all(agent, tmp_path / "out", ("hang", "exit", "raise"), hang=8.0, retries=1)
+def test_bad_runs_are_ended_and_the_others_finish(agent: Agent, bad: None, tmp_path: Path) -> None:
+    whats = ("hang", "exit", "raise", "slow", "memory")
+    limits = {"hang": 8.0, "retries": 1, "timeout": 15.0, "memory": 1.5}
+    ended = run_all(agent, tmp_path / "out", whats, **limits)
     assert ended["hang"].status == "hung" and "no sign of life for 8 s" in ended["hang"].message
     assert (ended["exit"].status, ended["exit"].attempts) == ("lost", 2)
     assert "exit code 9" in ended["exit"].message
     assert ended["raise"].status in ("failed", "bad environment")
     assert "ZeroDivisionError" in ended["raise"].message and ended["raise"].attempts == 1
-
-
-def test_limits_of_time_and_memory(agent: Agent, bad: None, tmp_path: Path) -> None:
-    ended = run_all(agent, tmp_path / "a", ("slow",), timeout=10.0)
-    assert ended["slow"].status == "timeout" and "10 s" in ended["slow"].message
-    ended = run_all(agent, tmp_path / "b", ("memory",), memory=1.5)
+    assert ended["slow"].status == "timeout" and "15 s" in ended["slow"].message
     assert ended["memory"].status == "out of memory"
     assert "more than the 1.5 GiB of --memory" in ended["memory"].message
 
@@ -145,6 +142,46 @@ def test_a_signal_stops_the_sweep_and_its_workers(
     assert code == 128 + how and time.monotonic() - begun < 30, said
     assert "finished runs are kept" in said and "Traceback" not in said
     assert not [pid for pid in before if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(agent: Agent) -> Run:
+    return sweep([Job("a", long_run(agent))], [agent])[0]
+
+
+def long_run(agent: Agent) -> RunSpec:
+    small: dict[str, Any] = {"steps": 9600, "points": 2, "episodes": 3, "checkpoint_every": 320}
+    return RunSpec.of(agent, "CartPole-v1", Recipe(), label="full", seed=0, **small)
+
+
+@pytest.mark.parametrize("engine", ["here", "local"])
+def test_a_run_that_is_asked_to_stop_saves_and_goes_on_later(
+    agent: Agent, undisturbed: Run, tmp_path: Path, engine: EngineName
+) -> None:
+    agent.save(tmp_path / "tiny")
+    code = (
+        "from test_local_engine import *\n"
+        "import rltransfer\n"
+        "agent = rltransfer.load('tiny')\n"
+        f"sweep([Job('a', long_run(agent))], [agent], out=Path('out'), engine={engine!r})"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=os.pathsep.join(sys.path)),
+        text=True,
+        stderr=subprocess.PIPE,
+    )
+    wait_until(lambda: list(tmp_path.glob("out/checkpoints/*/part-*")))
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert said.splitlines()[-1].endswith("interrupted by SIGTERM; finished runs are kept"), said
+    out = Store(tmp_path / "out")
+    (outcome,) = out.outcomes()
+    assert outcome.status == "interrupted" and "goes on from the checkpoint" in outcome.message
+    (run,) = sweep([Job("a", long_run(agent))], [agent], out=out.path)
+    assert np.array_equal(run.returns, undisturbed.returns)
+    check_whole(out.path, 1, events=2)  # Before and after.
 
 
 def test_workers_end_with_a_sweep_that_is_killed(agent: Agent, tmp_path: Path) -> None:

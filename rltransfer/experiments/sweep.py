@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from rltransfer.experiments.jobs import Job, Watch, raise_named, tell, tell_fail
 from rltransfer.experiments.outcome import Outcome
 from rltransfer.experiments.requests import Request
 from rltransfer.experiments.run import Run, build, close
+from rltransfer.experiments.signals import catching
 from rltransfer.experiments.spec import check_whole, source_hash
 from rltransfer.experiments.store import Store
 from rltransfer.experiments.worker import work
@@ -260,12 +262,19 @@ def _here(plan: _Plan, tell: Tell, done: Done) -> None:
     """Execute runs one after the other in this process.
 
     Raises:
-        Interrupted: One was asked to stop.
+        KeyboardInterrupt: After Ctrl-C, when the run could save what it had done.
+        Interrupted: After SIGTERM, likewise.
     """
-    for id, job in plan.todo.items():
-        source = plan.sources[job.spec.source_hash]
-        report = lambda steps, total, id=id: tell(id, steps)  # noqa: E731
-        outcome = work(plan.store, id, report, source=source)
-        if outcome.status == "interrupted":
-            raise Interrupted(f"{outcome.name}: {outcome.message}")
-        done(outcome)
+    with catching() as stop:
+        for id, job in plan.todo.items():
+            source = plan.sources[job.spec.source_hash]
+            report = lambda steps, total, id=id: tell(id, steps)  # noqa: E731
+            outcome = work(plan.store, id, report, source=source, stop=stop)
+            if outcome.status != "interrupted":
+                done(outcome)
+            if stop.signal:
+                break
+    if stop.signal == signal.SIGINT:
+        raise KeyboardInterrupt
+    if stop.signal:
+        raise Interrupted(f"interrupted by {stop.name}; finished runs are kept", signal=stop.signal)

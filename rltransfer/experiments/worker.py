@@ -86,6 +86,9 @@ def work(
         carry_out(store, request, source, report, stop)
     except Exception as error:
         outcome = failure(outcome, error)
+        if outcome.status != "interrupted" and store.result(id).exists():
+            # Another sweep has finished it in the meantime, and removed what this one worked on.
+            return Outcome(id=id, name=request.name, status="done", attempts=attempt)
         with suppress(NotWritable):  # The disk is full: the exit code says so too.
             store.fail(outcome)
     return outcome
@@ -109,7 +112,8 @@ def carry_out(
     with events.recording(folder, resumed=resumed) as names, one_thread():
         faults.point("run.started")
         report(0, spec.steps)
-        run, model = execute(spec, agent, folder, report, checkpoints=store.checkpoints(spec.id))
+        kept = store.checkpoints(spec.id)
+        run, model = execute(spec, agent, folder, report, checkpoints=kept, stop=stop)
         close(model)
         faults.point("run.trained")
     store.publish(run, names=names, folder=folder)
