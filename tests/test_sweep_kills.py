@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from processes import tiny_agent
+from processes import command, environment, tiny_agent
 from sweeps import check_whole, complete, finish, kill, start, workers
 
 from rltransfer.errors import BadArgument
@@ -37,16 +40,22 @@ def test_the_points_are_all_tested() -> None:
     assert {*IN_WORKERS, *IN_THE_SWEEP, "index.staged"} == {*faults.POINTS}
 
 
-def test_a_worker_killed_at_any_point_is_started_again(
+def test_workers_killed_at_every_point_are_started_again(
     user: Path, undisturbed: dict[str, bytes]
 ) -> None:
-    """The sweep itself goes on: one worker dies at each point, once."""
-    for name in IN_WORKERS:
-        once, out = user / f"once-{name}", f"worker-{name}"
-        fault = {"RLTRANSFER_FAULT": f"{name}:1", "RLTRANSFER_FAULT_ONCE": str(once)}
-        assert complete(user, out, "--seeds", 2, "--jobs", 2, **fault) == undisturbed, name
-        assert once.exists(), f"nothing passed {name}"
-        check_whole(user / out, 4)
+    """The sweep itself goes on: at each point one worker dies."""
+    fault = armed(user / "once", IN_WORKERS)
+    options = ("--seeds", 2, "--jobs", 2, "--retries", len(IN_WORKERS))
+    assert complete(user, "workers", *options, **fault) == undisturbed
+    assert {path.name for path in (user / "once").iterdir()} == {*IN_WORKERS}
+    check_whole(user / "workers", 4)
+
+
+def armed(once: Path, names: list[str]) -> dict[str, str]:
+    """Environment in which one process dies at each of some points."""
+    once.mkdir()
+    faults = ",".join(f"{name}:1" for name in names)
+    return {"RLTRANSFER_FAULT": faults, "RLTRANSFER_FAULT_ONCE": str(once)}
 
 
 @pytest.mark.parametrize("name", [*IN_THE_SWEEP, *IN_WORKERS])
@@ -57,9 +66,8 @@ def test_a_sweep_killed_at_any_point_goes_on(
     """Also where it executes the runs itself."""
     out, once = f"sweep-{name}", user / f"once-sweep-{name}"
     options = ["--seeds", 2, "--engine", "local" if name in IN_THE_SWEEP else "here"]
-    fault = {"RLTRANSFER_FAULT": f"{name}:1", "RLTRANSFER_FAULT_ONCE": str(once)}
-    code, said = finish(start(user, out, *options, **fault))
-    assert code == -9 and once.exists(), said
+    code, said = finish(start(user, out, *options, **armed(once, [name])))
+    assert code == -9 and (once / name).exists(), said
     assert complete(user, out, *options) == undisturbed
     check_whole(user / out, 4)
 
@@ -81,10 +89,6 @@ def test_a_sweep_killed_when_a_run_was_launched_goes_on_without_being_told_how(
 def test_an_index_killed_while_it_is_written_changes_nothing(
     user: Path, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import subprocess
-
-    from processes import command, environment
-
     fault = environment(RLTRANSFER_FAULT="index.staged:1")
     done = subprocess.run(command("index", "undisturbed"), cwd=user, env=fault)
     assert done.returncode == -9 and not (user / "undisturbed/index.sqlite").exists()
@@ -103,29 +107,37 @@ def test_two_sweeps_at_once_share_a_folder(user: Path, undisturbed: dict[str, by
 
 
 @pytest.mark.slow
-def test_sixty_runs_under_fifty_random_kills(user: Path) -> None:
-    """Of workers, and every fifth time of the sweep, which is started again."""
-    expected = complete(user, "sixty", "--seeds", 30)
-    chance, kills, sweeps = random.Random(7), 0, 1
-    options = ("--seeds", 30, "--jobs", 2, "--retries", 100)
-    process = start(user, "killed", *options)
-    while process.poll() is None or process.returncode == -9:
-        if process.poll() is not None:
+def test_sixty_runs_under_sixty_random_kills(user: Path) -> None:
+    """Of workers, of the process that forks them, and of the sweep, which is started again."""
+    options = ("--seeds", 30, "--steps", 64)
+    expected, begun = complete(user, "sixty", *options), time.monotonic()
+    chance, kills = random.Random(7), Counter[str]()
+    process = start(user, "killed", *options, "--jobs", 2, "--retries", 100)
+    while process.poll() in (None, -9):
+        if process.returncode is not None:
             process.communicate()
-            sweeps += 1
-            process = start(user, "killed", *options)
-        time.sleep(chance.uniform(0.1, 0.8))
-        if kills >= 60:
-            continue
+            process = start(user, "killed", *options, "--jobs", 2, "--retries", 100)
+        time.sleep(chance.uniform(0.05, 0.6))
         victims = workers(process.pid)
-        if victims:
-            sweep_too = kills % 5 == 4
-            kills += kill(process.pid if sweep_too else chance.choice(victims))
-            if sweep_too:
-                process.wait(30)
+        if victims and kills.total() < 60:
+            kills += strike(process, victims, kills.total(), chance)
     code, said = finish(process)
     assert code == 0, said
-    print(f"{kills} kills, {sweeps} sweeps")
-    assert kills >= 50 and sweeps > 5
+    print(f"{dict(kills)} kills, 60 runs, {time.monotonic() - begun:.0f} s")
+    assert kills["worker"] >= 45 and kills["sweep"] >= 5 and kills["server"] >= 3
     assert {name: (user / "killed" / name).read_bytes() for name in expected} == expected
     check_whole(user / "killed", 60)
+
+
+def strike(
+    process: subprocess.Popen[str], victims: list[int], count: int, chance: random.Random
+) -> Counter[str]:
+    """Kill something: every tenth time the sweep, every twentieth the server, else a worker."""
+    if count % 10 == 9:
+        killed = kill(process.pid)
+        process.wait(30)
+        return Counter(sweep=killed)
+    victim = chance.choice(victims)
+    if count % 20 == 4:
+        return Counter(server=kill(os.getsid(victim)))
+    return Counter(worker=kill(victim))

@@ -1,8 +1,9 @@
 """Places where a test can kill a process, to see that nothing is lost there.
 
-Nothing happens unless the environment variable ``RLTRANSFER_FAULT`` is ``NAME:N``: then the process
-that passes the point NAME for the N-th time dies as by ``kill -9``. ``RLTRANSFER_FAULT_ONCE`` names
-a file that exists from then on, and while it exists no process dies.
+Nothing happens unless the environment variable ``RLTRANSFER_FAULT`` is ``NAME:N``, or several of
+these with commas: then the process that passes the point NAME for the N-th time dies as by
+``kill -9``. ``RLTRANSFER_FAULT_ONCE`` names a folder that holds a file NAME from then on, and while
+it does, no process dies at this point.
 """
 
 from __future__ import annotations
@@ -26,18 +27,23 @@ def point(name: str) -> None:
     armed = os.environ.get("RLTRANSFER_FAULT")
     if armed is None:
         return
-    wanted, _, count = armed.rpartition(":")
-    if wanted != name:
-        return
+    for one in armed.split(","):
+        wanted, _, count = one.rpartition(":")
+        if wanted == name:
+            _pass(name, int(count))
+
+
+def _pass(name: str, count: int) -> None:
     _passed[name] = _passed.get(name, 0) + 1
-    if _passed[name] == int(count) and _first(os.environ.get("RLTRANSFER_FAULT_ONCE")):
+    if _passed[name] == count and _first(name):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _first(path: str | None) -> bool:
-    if path is None:
+def _first(name: str) -> bool:
+    folder = os.environ.get("RLTRANSFER_FAULT_ONCE")
+    if folder is None:
         return True
     with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+        os.close(os.open(os.path.join(folder, name), os.O_CREAT | os.O_EXCL))
         return True
     return False
