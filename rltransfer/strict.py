@@ -18,6 +18,7 @@ from gymnasium.envs.registration import EnvSpec
 from rltransfer.errors import EnvironmentWarning, TransferError
 from rltransfer.faults import broken, one_line, shown
 from rltransfer.fits import misfit, rounded, same_space
+from rltransfer.heartbeat import beat
 
 # Looked up by type first: isinstance on numpy's abstract classes costs ten times as much.
 _PLAIN_NUMBERS = frozenset({float, int, np.float64, np.float32, np.int64})
@@ -61,6 +62,7 @@ class StrictEnv(gym.Wrapper):
             # They may be made anew whenever they are read, so they are compared at resets alone.
             self._innermost = SimpleNamespace(**self._promised)
         self._held = self._innermost.observation_space, self._innermost.action_space
+        beat()  # A simulator may take long to start, and there may be many.
 
     @property
     def spec(self) -> EnvSpec | None:
@@ -77,6 +79,7 @@ class StrictEnv(gym.Wrapper):
             result = self.env.reset(**kwargs)
         except (Exception, SystemExit) as error:
             self._pass_on(error)
+        beat()
         if type(result) is not tuple or len(result) != 2:
             self._refuse("reset() did not return (observation, info)")
         self._check(result[0])

@@ -13,6 +13,7 @@ from gymnasium.vector import VectorEnv
 
 from rltransfer import vectorizing
 from rltransfer.evaluation.batch import Batch
+from rltransfer.heartbeat import beat
 from rltransfer.vec.batches import BatchChecks
 
 # A row, its reward, and whether its episode ended.
@@ -53,6 +54,7 @@ class InTurn:
         """Step the live ones, each when its turn comes."""
         for row in live:
             observation, reward, terminated, truncated, _ = self._envs[row].step(actions[row])
+            beat()
             batch.put(row, observation)
             yield row, float(reward), terminated or truncated
 

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from stable_baselines3.common.utils import obs_as_tensor
 
+from rltransfer.heartbeat import beat
+
 RIDGE = 1.0
 # Returns of unfinished episodes lean on the fit itself; a few passes settle that.
 PASSES = 10
@@ -167,6 +169,7 @@ def critic_features(model: Any) -> np.ndarray:
     try:
         for t in range(model.rollout_buffer.buffer_size):
             _predict_values(model, t)
+            beat()
     finally:
         handle.remove()
     return torch.stack(caught).cpu().numpy()

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.utils import explained_variance
 
 from rltransfer.engine.options import EngineOptions
 from rltransfer.engine.records import Settings, Statistics
 from rltransfer.engine.report import report
 from rltransfer.engine.runner import Engine, settings_of
+from rltransfer.heartbeat import beat
 
 
-class ContribEngine:
+@contextmanager
+def beating(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Give a sign of life at every step of an optimizer, for updates that are not our own code."""
+    handle = optimizer.register_step_post_hook(lambda *_: beat())
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+class ContribEngine(OnPolicyAlgorithm):
     """For the algorithms of sb3-contrib, which train on their own code."""
+
+    def train(self) -> None:
+        """Update the policy on the rollout buffer; see ``PPO.train``."""
+        with beating(self.policy.optimizer):
+            super().train()
 
     def engine_report(self) -> str:
         """Say how this model acts and updates."""
@@ -50,7 +68,8 @@ class EnginePPO(PPO):
         """Update the policy on the rollout buffer; see ``PPO.train``."""
         engine = self._running()
         if not engine.can_train():
-            super().train()
+            with beating(self.policy.optimizer):
+                super().train()
             return
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)

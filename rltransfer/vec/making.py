@@ -56,8 +56,9 @@ def make_vec(
             envpool's threads, for the tasks that were shown to be equal there; seeds draw other
             numbers than Gymnasium's.
         start_method: How processes start, with ``"subproc"``.
-        step_timeout: Seconds to wait for an environment to start, reset or step, with
-            ``"subproc"``. Of one that hangs in this process, this process cannot tell.
+        step_timeout: Seconds to wait for an environment to be made, to reset or to step, with
+            ``"subproc"``; the start of its process does not count. Of one that hangs in this
+            process, this process cannot tell.
 
     Returns:
         The environments, not normalized.

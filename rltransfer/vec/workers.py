@@ -26,9 +26,13 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 
 from rltransfer.errors import BadEnvironment, EnvironmentWarning, TransferError, WorkerGone
 from rltransfer.faults import one_line
+from rltransfer.heartbeat import beat
 
 # Seconds that workers have to close their environments.
 _GRACE = 5.0
+# Seconds that a process has to start and to import; no environment can be blamed for those.
+_START = 600.0
+_TICK = 1.0
 
 
 class WorkerVecEnv(SubprocVecEnv):
@@ -41,7 +45,7 @@ class WorkerVecEnv(SubprocVecEnv):
     Args:
         makers: One for each environment.
         start_method: How processes start.
-        step_timeout: Seconds to wait for an answer.
+        step_timeout: Seconds to wait for an answer of an environment.
 
     Raises:
         BadEnvironment: An environment cannot be made.
@@ -64,6 +68,8 @@ class WorkerVecEnv(SubprocVecEnv):
             self.processes.append(process)
             self.remotes.append(_Line(here, index, step_timeout, process))
         try:
+            for line in self.remotes:
+                line.await_start()
             self.remotes[0].send(("get_spaces", None))
             VecEnv.__init__(self, len(makers), *self.remotes[0].recv())
         except Exception:
@@ -127,6 +133,21 @@ class _Line:
         self._process = process
         self._due = 0  # Answers.
 
+    def await_start(self) -> None:
+        """Wait for the worker's process, which on a busy machine takes longer than a step may.
+
+        The wait ends by itself, so meanwhile this process counts as alive.
+        """
+        deadline = time.monotonic() + _START
+        try:
+            while not self._pipe.poll(_TICK):
+                beat()
+                if time.monotonic() > deadline:
+                    raise self._silent(_START)
+            self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise self._ended() from error
+
     def send(self, message: Any) -> None:
         while self._due:  # Another worker's error was raised before this one's answer was read.
             self._receive()
@@ -147,10 +168,11 @@ class _Line:
     def _receive(self) -> Any:
         try:
             if not self._pipe.poll(self._timeout):
-                raise self._silent()
+                raise self._silent(self._timeout)
             answer = self._pipe.recv()
         except (EOFError, OSError) as error:
             raise self._ended() from error
+        beat()
         self._due -= 1
         return answer
 
@@ -159,9 +181,9 @@ class _Line:
             self._pipe.send(("close", None))
         self._pipe.close()
 
-    def _silent(self) -> WorkerGone:
+    def _silent(self, seconds: float) -> WorkerGone:
         self._process.kill()
-        return self._gone(f"it did not answer for {self._timeout:g} s")
+        return self._gone(f"it did not answer for {seconds:g} s")
 
     def _ended(self) -> WorkerGone:
         self._process.join(_GRACE)
@@ -202,6 +224,8 @@ def _serve(pipe: Connection, other_end: Connection, maker: CloudpickleWrapper) -
     warnings.showwarning = lambda message, category, *place, **_: heard.append(
         (str(message), _known(category), place[:2])
     )
+    with suppress(ConnectionError):
+        pipe.send("started")
     worker = _Worker(maker)
     with suppress(EOFError, ConnectionError, KeyboardInterrupt):
         while (command := pipe.recv())[0] != "close":

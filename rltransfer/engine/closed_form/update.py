@@ -23,6 +23,7 @@ from rltransfer.engine.closed_form.network import Network
 from rltransfer.engine.closed_form.optimizer import AdamState
 from rltransfer.engine.closed_form.tower import Workspace, lowest_of
 from rltransfer.engine.records import Rollout, Settings, Statistics, Take
+from rltransfer.heartbeat import beat
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ class Update:
                     ended = {"stopped_at": epoch, "kl": float(totals[KL])}
                     return self._statistics(table[:done], begun, epochs=epoch + 1, **ended)
                 self._step()
+                beat()
         return self._statistics(table[:done], begun, epochs=epoch + 1)
 
     def _minibatches(self) -> Iterator[Shuffled]:

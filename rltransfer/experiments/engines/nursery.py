@@ -19,7 +19,8 @@ from typing import Any
 from rltransfer.errors import TransferError
 from rltransfer.experiments.engines.forkserver import LONGEST, kill_group
 
-_START = 120.0
+# Seconds for the server to import; on a busy machine that takes minutes.
+_START = 600.0
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
