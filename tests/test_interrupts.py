@@ -172,7 +172,7 @@ def test_the_command_stops_at_a_cut_and_goes_on(number: int, name: str, tmp_path
 def test_a_second_signal_ends_at_once(
     agent_path: Path, processes: list[Process], tmp_path: Path
 ) -> None:
-    one = Process(agent_path, tmp_path, grace=600, steps=10**7, checkpoint_every=10**6)
+    one = Process(agent_path, tmp_path, grace=1e6, steps=10**7, checkpoint_every=10**6)
     processes.append(one)
     one.wait_for(640)
     one.kill(signal.SIGTERM)
