@@ -169,4 +169,6 @@ class Tally:
         trained = [run for run in self._known.values() if run.status == "done" and run.trained]
         measured = trained or self.running
         seconds = sum(run.seconds for run in measured)
-        return sum(run.trained for run in measured) / seconds if seconds > 0 else math.nan
+        steps = sum(run.trained for run in measured)
+        # A run may tell of no steps twice: at its start, and before its first rollout.
+        return steps / seconds if seconds > 0 and steps > 0 else math.nan
