@@ -31,9 +31,8 @@ from itertools import pairwise
 
 import numpy as np
 from apple_reinforce import RATE, chances, gradient, home_alone, play, pretrain
-from claims import Claim, Row, document, interval, options, place, table, verdict, write, written
+from claims import Claim, Row, conclude, document, interval, options, table, verdict, written
 
-from rltransfer.errors import TransferError
 from rltransfer.metrics import auc, forgetting
 
 NAME = "apple_retrieval"
@@ -230,15 +229,13 @@ def main() -> int:
     parser.add_argument("--updates", type=int, default=UPDATES, help="updates of fine-tuning")
     parser.add_argument("--seed", type=int, default=SEED)
     args = parser.parse_args()
-    try:
-        rows = run(agents=args.agents, updates=args.updates, seed=args.seed)
-        text = page(rows)
-        write(place(parser, args), NAME, text, rows)
-    except TransferError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(text)
-    return 0
+    return conclude(
+        parser,
+        args,
+        NAME,
+        lambda: run(agents=args.agents, updates=args.updates, seed=args.seed),
+        page,
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rltransfer.agents.files import atomic_write
-from rltransfer.errors import BadArgument
+from rltransfer.errors import BadArgument, TransferError
 from rltransfer.experiments import folders
 from rltransfer.metrics import bootstrap_interval
 
@@ -136,3 +137,30 @@ def place(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Path:
         return args.out
     given = {key: value for key, value in vars(args).items() if value != parser.get_default(key)}
     return Path("runs/published") / args.name if given else RESULTS
+
+
+def conclude(
+    parser: argparse.ArgumentParser,
+    args: argparse.Namespace,
+    name: str,
+    measure: Callable[[], Sequence[Row]],
+    page: Callable[[Sequence[Row]], str],
+) -> int:
+    """Measure, write and print what came out; returns the exit code.
+
+    Args:
+        parser: What read the arguments.
+        args: The arguments.
+        name: Of the check.
+        measure: Gives its raw numbers.
+        page: Makes its page of them.
+    """
+    try:
+        rows = measure()
+        text = page(rows)
+        write(place(parser, args), name, text, rows)
+    except TransferError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(text)
+    return 0

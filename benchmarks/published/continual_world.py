@@ -35,9 +35,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
-from claims import Claim, Row, document, options, place, table, verdict, write
+from claims import Claim, Row, conclude, document, options, table, verdict
 
-from rltransfer.errors import TransferError
 from rltransfer.metrics import auc, forgetting, forward_transfer, on_grid
 
 NAME = "continual_world"
@@ -179,15 +178,7 @@ differently, and what it does to these curves:
 def main() -> int:
     parser = options(__doc__, NAME)
     args = parser.parse_args()
-    try:
-        rows = run()
-        text = page(rows)
-        write(place(parser, args), NAME, text, rows)
-    except TransferError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(text)
-    return 0
+    return conclude(parser, args, NAME, lambda: run(), page)
 
 
 if __name__ == "__main__":

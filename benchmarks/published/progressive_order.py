@@ -25,9 +25,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from claims import Claim, Row, document, interval, options, place, table, verdict, write
+from claims import Claim, Row, conclude, document, interval, options, table, verdict
 
-from rltransfer.errors import TransferError
 from rltransfer.experiments.measuring import measure_pair
 from rltransfer.metrics import auc, bootstrap_interval
 from rltransfer.recipe import Recipe, recipe
@@ -61,7 +60,7 @@ MEANS = {"head-only": "35, 41, 88", "full": "181, 133, 235"}
 NOTE = """\
 `head-only` trains new output layers on the source's frozen layers, `head-only, copied` the source's
 own output layers. Not among these pairs is pendulum-strong-gravity, on which full fine-tuning ends
-far below scratch (benchmarks/results/transfer_gain): the order does not hold there. Seeds from 0 to
+far below scratch (benchmarks/results/study): the order does not hold there. Seeds from 0 to
 9 that are not listed for a pair were not run.
 """
 
@@ -229,15 +228,13 @@ def main() -> int:
     parser.add_argument("--runs", type=Path, default=Path("runs/published") / NAME)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    try:
-        rows = run(args.pairs.split(","), seeds=args.seeds, runs=args.runs)
-        text = page(rows)
-        write(place(parser, args), NAME, text, rows)
-    except TransferError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(text)
-    return 0
+    return conclude(
+        parser,
+        args,
+        NAME,
+        lambda: run(args.pairs.split(","), seeds=args.seeds, runs=args.runs),
+        page,
+    )
 
 
 if __name__ == "__main__":

@@ -24,11 +24,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from claims import Claim, Row, document, interval, options, place, table, verdict, write
+from claims import Claim, Row, conclude, document, interval, options, table, verdict
 
 from rltransfer import registry
 from rltransfer.agents.files import atomic_write
-from rltransfer.errors import TransferError
 from rltransfer.evaluate import evaluate
 from rltransfer.experiments import folders
 from rltransfer.pretrain import pretrain
@@ -233,15 +232,7 @@ def main() -> int:
     if unknown := [name for name in names if name not in TASKS]:
         parser.error(f"{unknown[0]!r} does not exist: choose from {', '.join(TASKS)}")
     torch.set_num_threads(1)
-    try:
-        rows = run(names, runs=args.runs, seeds=args.seeds)
-        text = page(rows)
-        write(place(parser, args), NAME, text, rows)
-    except TransferError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(text)
-    return 0
+    return conclude(parser, args, NAME, lambda: run(names, runs=args.runs, seeds=args.seeds), page)
 
 
 if __name__ == "__main__":
