@@ -53,7 +53,7 @@ class Evaluation:
 
     @property
     def ci(self) -> tuple[float, float]:
-        """Ends of the 95 % percentile bootstrap interval of the mean; nan for one episode.
+        """Ends of the 95 % bootstrap interval of the mean; nan for one episode.
 
         It speaks of other episodes of this very agent, not of other training runs.
         """
