@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from processes import tiny_agent
-from sweeps import check_whole, complete, finish, kill, start
+from sweeps import check_whole, complete, finish, kill, start, wait_until
 
 from rltransfer.errors import MissingExtra
 from rltransfer.experiments.engines import engine
@@ -54,39 +55,44 @@ def test_slurm_gives_the_same_numbers(user: Path) -> None:
 def test_ray_under_twenty_kills_gives_the_same_numbers(user: Path) -> None:
     """Of its workers, and of the driver, which starts its own cluster anew."""
     pytest.importorskip("ray")
-    expected = complete(user, "plain", "--seeds", 15)
-    chance, kills, drivers = random.Random(3), 0, 1
-    options = ("--seeds", 15, "--jobs", 2, "--engine", "ray", "--retries", 100)
-    process = start(user, "ray", *options)
-    while process.poll() is None or process.returncode == -9:
-        if process.poll() is not None:
+    small = ("--seeds", 12, "--steps", 64)
+    expected, begun = complete(user, "plain", *small), time.monotonic()
+    chance, kills = random.Random(3), Counter[str]()
+    options = (*small, "--jobs", 2, "--engine", "ray", "--retries", 100)
+    drivers = [start(user, "ray", *options)]
+    while drivers[-1].poll() in (None, -9):
+        process = drivers[-1]
+        if process.returncode is not None:
             process.communicate()
-            drivers += 1
-            process = start(user, "ray", *options)
-        time.sleep(chance.uniform(0.3, 1.5))
-        victims = _ray_workers(process.pid)
-        if victims and kills < 24:
-            driver_too = kills % 8 == 7
-            kills += kill(process.pid if driver_too else chance.choice(victims))
-            if driver_too:
+            drivers.append(start(user, "ray", *options))
+            continue
+        time.sleep(chance.uniform(0.2, 1.0))
+        victims = [pid for pid, name in members(process.pid) if name.startswith("ray::_execute")]
+        if victims and kills.total() < 24:
+            kind = "driver" if kills.total() % 8 == 7 else "worker"
+            kills[kind] += kill(process.pid if kind == "driver" else chance.choice(victims))
+            if kind == "driver":
                 process.wait(30)
-    code, said = finish(process)
+    code, said = finish(drivers[-1])
     assert code == 0, said
-    print(f"{kills} kills, {drivers} drivers")
-    assert kills >= 20 and drivers >= 3
+    print(f"{dict(kills)} kills, 24 runs, {time.monotonic() - begun:.0f} s")
+    assert kills["worker"] >= 20 and kills["driver"] == 3
     assert {name: (user / "ray" / name).read_bytes() for name in expected} == expected
-    check_whole(user / "ray", 30)
+    check_whole(user / "ray", 24)
+    wait_until(lambda: not [one for driver in drivers for one in members(driver.pid)], 60)
 
 
-def _ray_workers(driver: int) -> list[int]:
-    """Workers of Ray that execute something, in the session of a driver."""
+def members(session: int) -> list[tuple[int, str]]:
+    """Processes of the session of a driver, and their names."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            words = path.read_bytes().split(b"\0")[0]
-            session = int((path.parent / "stat").read_text().rpartition(") ")[2].split()[3])
+            name = path.read_bytes().split(b"\0")[0].decode()
+            state, _, _, its_session = (
+                (path.parent / "stat").read_text().rpartition(") ")[2].split()[:4]
+            )
         except (OSError, ValueError):
             continue
-        if words.startswith(b"ray::_execute") and session == driver:
-            found.append(int(path.parent.name))
+        if int(its_session) == session and state != "Z":
+            found.append((int(path.parent.name), name))
     return found

@@ -17,6 +17,7 @@ from rltransfer.errors import MissingExtra, NotReachable
 from rltransfer.experiments.engines import local
 from rltransfer.experiments.engines.base import Done, Tell
 from rltransfer.experiments.engines.limits import Limits
+from rltransfer.experiments.engines.nursery import Nursery
 from rltransfer.experiments.engines.stopping import noticing
 from rltransfer.experiments.outcome import Outcome
 from rltransfer.experiments.store import Store
@@ -87,10 +88,26 @@ def _execute(id: str, out: str, limits: Limits, paths: list[str]) -> Outcome:
     """Execute one run; this is what a worker of Ray calls."""
     sys.path += [path for path in paths if path not in sys.path]
     ended: list[Outcome] = []
-    local.run(
-        Store(Path(out)), [id], workers=1, limits=limits, tell=lambda *_: None, done=ended.append
-    )
+    nursery = _idle.pop() if _idle else Nursery()
+    try:
+        with noticing() as stop:
+            local.supervise(
+                *(nursery, stop, Store(Path(out)), [id]),
+                workers=1,
+                limits=limits,
+                tell=lambda *_: None,
+                done=ended.append,
+            )
+            stop.raise_if_asked()
+    except BaseException:
+        nursery.close()
+        raise
+    _idle.append(nursery)
     return ended[0]
+
+
+# Of this worker of Ray, for its next run: it takes seconds to start one.
+_idle: list[Nursery] = []
 
 
 def _outcome(ray: Any, reference: Any, store: Store, id: str) -> Outcome:
