@@ -107,7 +107,8 @@ def main() -> int:
     parser.add_argument("--pairs", default=",".join(PAIRS), help="names, with commas")
     parser.add_argument("--recipes", default=",".join(RECIPES[1:]), help="names, with commas")
     parser.add_argument("--seeds", type=int, default=10, help="paired seeds (default 10)")
-    parser.add_argument("--checkpoints", type=int, default=3, help="of each source (default 3)")
+    words = "of each source (default: 3 where controls are run, 2 elsewhere)"
+    parser.add_argument("--checkpoints", type=int, help=words)
     parser.add_argument("--jobs", type=int, default=cores(), help="runs at a time")
     parser.add_argument("--runs", type=Path, default=Path("runs/study"))
     parser.add_argument("--out", type=Path, default=OUT)
@@ -124,12 +125,11 @@ def main() -> int:
 def run(args: argparse.Namespace) -> int:
     """Run what is missing, and write the report."""
     names = args.pairs.split(",")
-    sources = {
-        agent: checkpoints(agent, args.checkpoints, args.sources)
-        for agent in dict.fromkeys(source_of(pair(name)) for name in names)
-    }
+    counts = {name: args.checkpoints or (3 if name in CONTROLLED else 2) for name in names}
+    agents = {name: source_of(pair(name)) for name in names}
+    sources = {name: checkpoints(agents[name], counts[name], args.sources) for name in names}
     recipes = {name: recipe(name) for name in dict.fromkeys([SCRATCH, *args.recipes.split(",")])}
-    cases = [case(name, sources[source_of(pair(name))], recipes) for name in names]
+    cases = [case(name, sources[name], recipes) for name in names]
     command = shlex.join(["python", "benchmarks/study.py", *sys.argv[1:]])
     for folder in (args.runs, args.out):
         folders.check_writable(folder)
