@@ -5,6 +5,7 @@ Many public environments leave their bounds and nothing breaks, so it is counted
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rltransfer.errors import EnvironmentWarning
+from rltransfer.finite import FEW
 
 # Bounds are often written in another precision than observations are computed in.
 _ROUNDING = 1e-5
@@ -33,34 +35,35 @@ class BoundsWatch:
     def __init__(self, space: spaces.Space, rows: int, task: str) -> None:
         self._bounds = Bounds(space, rows)
         self._task = task
-        self._unseen: list[Any] = []
+        self._unseen: list[tuple[Any, int]] = []
         self.count = 0
         """How many did, of those looked at."""
         self.needed = bool(self._bounds)
         """Whether any could."""
 
-    def add(self, observations: Any) -> bool:
+    def add(self, observations: Any, when: int) -> bool:
         """Keep a batch until it is looked at; tell whether it is time to.
 
         Args:
             observations: A batch that nobody changes.
+            when: A number that tells ``step_of`` which batch it is.
         """
-        self._unseen.append(observations)
+        self._unseen.append((observations, when))
         return len(self._unseen) >= self._bounds.together
 
-    def look(self, step_of: Callable[[int], int]) -> None:
+    def look(self, step_of: Callable[[int, int], int]) -> None:
         """Look at what was kept.
 
         Args:
-            step_of: Steps that an environment had taken since its reset when the last of the
-                batches was kept. None was reset since the first of them.
+            step_of: Called with the index of an environment and ``when`` of a batch; returns the
+                steps since its reset.
         """
         if not self._unseen:
             return
         unseen, self._unseen = self._unseen, []
-        count, first = self._bounds.look(unseen)
+        count, first = self._bounds.look([observations for observations, _ in unseen])
         if first is not None and not self.count:
-            step = step_of(first.index) - (len(unseen) - 1 - first.batch)
+            step = step_of(first.index, unseen[first.batch][1])
             warnings.warn(
                 f"{self._task}, environment {first.index}, at step {step}: {first.problem}; it goes"
                 " on, and further ones are only counted (rollout/out_of_bounds): widen the"
@@ -149,6 +152,27 @@ class Bounds:
                 ends = f"{box.low[place]:.6g} to {box.high[place]:.6g}"
                 return f"{where}is {values[place]:.6g}, outside its bounds of {ends}"
         return ""
+
+
+def few_limits(space: spaces.Space, rows: int) -> tuple[list[float], list[float]] | None:
+    """Give the bounds of a small batch of floats, which Python compares faster than numpy.
+
+    Args:
+        space: Space of one observation.
+        rows: Observations in a batch.
+
+    Returns:
+        The least and the greatest value of each number of the batch, in a row. Those without a
+        bound have the greatest floats, so that NaN and infinity are never within. None for a batch
+        that is larger, or no array of floats.
+    """
+    if not isinstance(space, spaces.Box) or space.dtype is None or space.dtype.kind != "f":
+        return None
+    if rows * space.low.size > FEW:
+        return None
+    most = sys.float_info.max
+    low, high = (ends.ravel().astype(float).clip(-most, most).tolist() for ends in _widened(space))
+    return low * rows, high * rows
 
 
 def _leaves(box: spaces.Box) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-# So many numbers are added up faster in Python than numpy is called.
-_FEW = 16
+FEW = 16
+"""So many numbers are added up faster in Python than numpy is called."""
 
 
 def all_finite(values: np.ndarray) -> bool:
@@ -22,7 +22,7 @@ def all_finite(values: np.ndarray) -> bool:
         values: Numbers, any shape.
     """
     # Not dot, which warns when it overflows.
-    few = values.size <= _FEW
+    few = values.size <= FEW
     total = sum(values.ravel().tolist()) if few else np.vdot(values, values)
     return isfinite(total) or bool(np.isfinite(values).all())
 

@@ -6,16 +6,18 @@ too. Values outside the bounds of their space are counted.
 
 from __future__ import annotations
 
+from math import isfinite
+from operator import le
 from typing import Any, NoReturn
 
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
-from rltransfer.bounds import BoundsWatch
+from rltransfer.bounds import BoundsWatch, few_limits
 from rltransfer.errors import BadEnvironment, WorkerGone
 from rltransfer.faults import broken
-from rltransfer.finite import all_finite, first_not_finite, float_keys
+from rltransfer.finite import FEW, all_finite, first_not_finite, float_keys
 from rltransfer.heartbeat import beat
 
 # Of workers; the first two where they are Stable-Baselines3's own.
@@ -43,6 +45,8 @@ class GuardVecEnv(VecEnvWrapper):
         super().__init__(venv)
         self._task = task
         self._keys = float_keys(venv.observation_space)
+        self._few = venv.num_envs <= FEW
+        self._limits = few_limits(venv.observation_space, venv.num_envs)
         self._bounds = BoundsWatch(venv.observation_space, venv.num_envs, task)
         self._clock = 0
         self._reset_at = [0] * venv.num_envs
@@ -53,12 +57,12 @@ class GuardVecEnv(VecEnvWrapper):
     @property
     def out_of_bounds(self) -> int:
         """Observations so far with a value outside the finite bounds of their space."""
-        self._bounds.look(self._step)
+        self._look()
         return self._bounds.count
 
     def reset(self) -> VecEnvObs:
         """Reset all environments, and check their observations."""
-        self._bounds.look(self._step)
+        self._look()
         self._reset_at = [self._clock] * self.num_envs
         for index, seed in enumerate(self.unwrapped._seeds):
             self._episodes[index] = 1 if seed is not None else self._episodes[index] + 1
@@ -101,7 +105,10 @@ class GuardVecEnv(VecEnvWrapper):
         self, observations: VecEnvObs, rewards: np.ndarray, dones: np.ndarray, infos: Any
     ) -> VecEnvStepReturn:
         beat()
-        if rewards.dtype.kind not in "fiub" or not all_finite(rewards):
+        # A finite sum says that all are; the rest is for sums that overflow, and larger batches.
+        if rewards.dtype.kind not in "fiub" or not (
+            (self._few and isfinite(sum(rewards.tolist()))) or all_finite(rewards)
+        ):
             self._refuse_reward(rewards)
         done = dones.tolist()
         if True in done:
@@ -110,12 +117,18 @@ class GuardVecEnv(VecEnvWrapper):
         return observations, rewards, dones, infos
 
     def _check(self, observations: Any) -> None:
+        if self._limits is not None:
+            (low, high), values = self._limits, observations.ravel().tolist()
+            if all(map(le, low, values)) and all(map(le, values, high)):
+                return
         for key in self._keys:
-            values = observations if key is None else observations[key]
-            if not all_finite(values):
+            if not all_finite(observations if key is None else observations[key]):
                 self._refuse_observation(observations)
-        if self._bounds.needed and self._bounds.add(observations):
-            self._bounds.look(self._step)
+        if self._bounds.needed and self._bounds.add(observations, self._clock):
+            self._look()
+
+    def _look(self) -> None:
+        self._bounds.look(lambda index, clock: clock - self._reset_at[index])
 
     def _refuse_observation(self, observations: Any) -> None:
         found = first_not_finite(observations, self._keys)
@@ -124,8 +137,8 @@ class GuardVecEnv(VecEnvWrapper):
             self._refuse(index, place, problem)
 
     def _end_episodes(self, done: list[bool], infos: Any) -> None:
-        # What this step returned is not there yet.
-        self._bounds.look(lambda index: self._step(index) - 1)
+        # Before the clocks of those that ended start anew.
+        self._look()
         for index, ended in enumerate(done):
             if ended:
                 terminal = infos[index].get("terminal_observation")

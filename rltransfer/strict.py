@@ -23,6 +23,7 @@ from rltransfer.heartbeat import beat
 # Looked up by type first: isinstance on numpy's abstract classes costs ten times as much.
 _PLAIN_NUMBERS = frozenset({float, int, np.float64, np.float32, np.int64})
 _FLAGS = frozenset({bool, np.bool})
+_ARRAY = np.ndarray
 _SPACES = ("observation_space", "action_space")
 
 
@@ -61,7 +62,8 @@ class StrictEnv(gym.Wrapper):
         if any(isinstance(getattr(type(env.unwrapped), name, None), property) for name in _SPACES):
             # They may be made anew whenever they are read, so they are compared at resets alone.
             self._innermost = SimpleNamespace(**self._promised)
-        self._held = self._innermost.observation_space, self._innermost.action_space
+        self._held = self._innermost.observation_space
+        self._held_actions = self._innermost.action_space
         beat()  # A simulator may take long to start, and there may be many.
 
     @property
@@ -101,9 +103,9 @@ class StrictEnv(gym.Wrapper):
             )
         observation, reward, terminated, truncated, info = result
         if (
-            type(observation) is not np.ndarray
+            type(observation) is not _ARRAY
             or observation.shape != self._shape
-            or (observation.dtype is not self._dtype and observation.dtype is not self._finer)
+            or observation.dtype is not self._dtype
         ):
             self._check(observation, action)
         if type(reward) not in _PLAIN_NUMBERS and not _is_number(reward):
@@ -112,12 +114,16 @@ class StrictEnv(gym.Wrapper):
             self._refuse_flag(terminated, truncated, action)
         if type(info) is not dict and not isinstance(info, dict):
             self._refuse(f"the info is {shown(info)}, not a dict", action)
-        env, held = self._innermost, self._held
-        if env.observation_space is not held[0] or env.action_space is not held[1]:
+        env = self._innermost
+        if env.observation_space is not self._held or env.action_space is not self._held_actions:
             self._check_spaces(action)
         return result
 
     def _check(self, observation: Any, action: Any = None) -> None:
+        if type(observation) is _ARRAY and observation.shape == self._shape:
+            dtype = observation.dtype
+            if dtype is self._dtype or dtype is self._finer:
+                return
         problem = misfit(self._space, observation)
         if problem is not None:
             self._refuse(problem, action)
@@ -137,7 +143,8 @@ class StrictEnv(gym.Wrapper):
             now = getattr(self.env, name)
             if not same_space(now, promised):
                 self._refuse(f"its {name} was {promised} and is now {now}", action)
-        self._held = self._innermost.observation_space, self._innermost.action_space
+        self._held = self._innermost.observation_space
+        self._held_actions = self._innermost.action_space
 
     def _refuse_flag(self, terminated: Any, truncated: Any, action: Any) -> NoReturn:
         flags = {"terminated": terminated, "truncated": truncated}

@@ -417,6 +417,33 @@ def test_faults_of_a_batch_in_evaluation(
     assert details(caught.value)["problem"] in str(caught.value)
 
 
+@pytest.mark.parametrize("n_envs", [1, 4, 5])
+def test_values_outside_their_bounds_are_named_in_batches_of_any_size(n_envs: int) -> None:
+    """Small ones are looked at one by one, large ones together."""
+    far = np.zeros((n_envs, 4), np.float32)
+    far[-1, 3] = -100
+    venv = GuardVecEnv(VectorEnvAdapter(Batch(n_envs, observations=far)), "my/Batch-v0")
+    venv.reset()
+    words = rf"environment {n_envs - 1}, at step 2: observation\[3\] is -100, outside"
+    with pytest.warns(EnvironmentWarning, match=words):
+        for _ in range(12):
+            venv.step(np.zeros(n_envs, int))
+    assert venv.out_of_bounds == 1
+
+
+@pytest.mark.parametrize("n_envs", [1, 4, 5])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_named_in_spaces_without_bounds(n_envs: int, value: float) -> None:
+    batch = Batch(n_envs, observations=np.full((n_envs, 4), value, np.float32))
+    batch.single_observation_space = spaces.Box(-np.inf, np.inf, (4,), np.float32)
+    batch.observation_space = batch_space(batch.single_observation_space, n_envs)
+    venv = GuardVecEnv(VectorEnvAdapter(batch), "my/Batch-v0")
+    venv.reset()
+    venv.step(np.zeros(n_envs, int))
+    with pytest.raises(BadEnvironment, match=f"environment 0, at step 2 .* is {value}"):
+        venv.step(np.zeros(n_envs, int))
+
+
 @pytest.mark.parametrize(
     ("box", "value", "words"),
     [

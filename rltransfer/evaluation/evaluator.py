@@ -127,7 +127,7 @@ class Evaluator:
             beat()
             live = self._step(live, actions, step, returns, lengths)
             self._check(actions, step)
-        self._bounds.look(lambda row: step)
+        self._bounds.look(lambda row, when: when)
         return Evaluation(
             task=self.task,
             returns=np.array(returns),
@@ -164,8 +164,8 @@ class Evaluator:
         if found is not None:
             (row, *place), problem = found
             raise self._broken(row, step, actions[row], f"observation{place or ''} {problem}")
-        if self._bounds.needed and self._bounds.add(deepcopy(self._batch.observations)):
-            self._bounds.look(lambda row: step)
+        if self._bounds.needed and self._bounds.add(deepcopy(self._batch.observations), step):
+            self._bounds.look(lambda row, when: when)
 
     def _broken(self, row: int, step: int, action: Any, problem: str) -> BadEnvironment:
         where = self.task, row, step, action, problem
