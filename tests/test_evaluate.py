@@ -513,17 +513,17 @@ def test_environments_that_break(task, words):
 
 def test_an_evaluation_describes_itself():
     result = Evaluation(
-        task="CartPole-v1", returns=np.array([1.0, 2, 3, 6]), lengths=np.array([1, 2, 3, 6]),
-        deterministic=True, seed=0,
+        task="CartPole-v1", returns=np.array([1.0, 2, 3, 6] * 2),
+        lengths=np.array([1, 2, 3, 6] * 2), deterministic=True, seed=0,
     )  # fmt: skip
-    assert (result.mean, result.steps, result.episodes) == (3.0, 12, 4)
-    assert result.std == pytest.approx(2.160247)
+    assert (result.mean, result.steps, result.episodes) == (3.0, 24, 8)
+    assert result.std == pytest.approx(2.0)
     low, high = result.ci
     assert 1.0 < low < 2.0 and 4.0 < high < 6.0
     assert str(result).startswith("CartPole-v1: 3 (95 % interval 1.")
-    assert "over 4 deterministic episodes" in str(result)
+    assert "over 8 deterministic episodes" in str(result)
     scale = registry.Task(id="CartPole-v1", random=1.0, reference=3.0)
-    np.testing.assert_array_equal(result.normalized(scale), [0.0, 0.5, 1.0, 2.5])
+    np.testing.assert_array_equal(result.normalized(scale), [0.0, 0.5, 1.0, 2.5] * 2)
     single = Evaluation(
         task="t", returns=np.array([5.0]), lengths=np.array([2]), deterministic=False, seed=0
     )

@@ -55,7 +55,8 @@ class Evaluation:
     def ci(self) -> tuple[float, float]:
         """Ends of the 95 % bootstrap interval of the mean; nan for one episode.
 
-        It speaks of other episodes of this very agent, not of other training runs.
+        Of fewer than five it is about their range. It speaks of other episodes of this very agent,
+        not of other training runs.
         """
         interval = bootstrap_interval(self.returns)
         return float(interval.low), float(interval.high)
