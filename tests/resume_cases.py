@@ -25,6 +25,8 @@ CONTROL = "gymnasium.envs.classic_control"
 STEPS, EVERY = 480, 100
 # Steps at which a run is interrupted: between two cuts, right after one was written, and late.
 POINTS = (192, 256, 384)
+# Probing takes up to 200 of the steps of "auto", so that its first cut is at 328 at the latest.
+AUTO_POINTS = (336, 400, 470)
 SETTINGS = {"n_steps": 32, "batch_size": 32, "policy_kwargs": cases.SMALL}
 
 

@@ -52,7 +52,7 @@ def test_a_run_goes_on_as_if_nothing_had_happened(name: str, recipe: str, tmp_pa
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "recipe"), GRID)
 def test_every_recipe_goes_on_everywhere(name: str, recipe: str, tmp_path: Path) -> None:
-    check(name, recipe, tmp_path)
+    check(name, recipe, tmp_path, cases.AUTO_POINTS if recipe == "auto" else cases.POINTS)
 
 
 @pytest.mark.slow
