@@ -15,6 +15,7 @@ from rltransfer.experiments.gain import Gain
 from rltransfer.experiments.jobs import Watch
 from rltransfer.experiments.measuring import agents_of, source_of
 from rltransfer.experiments.planning import Comparing
+from rltransfer.experiments.tuning import tuning_jobs
 from rltransfer.experiments.writing import write
 from rltransfer.recipe import Recipe
 from rltransfer.registry import pair
@@ -87,9 +88,12 @@ def case_of(
 
 
 def size_of(cases: Sequence[Case], recipes: Mapping[str, Recipe], seeds: int) -> tuple[int, int]:
-    """Number of runs of a benchmark, tuning left out, and their environment steps in all."""
-    sizes = [case.comparing(recipes, {}).size(seeds) for case in cases]
-    return sum(runs for runs, _ in sizes), sum(steps for _, steps in sizes)
+    """Number of runs of a benchmark, and their environment steps in all."""
+    compared = [case.comparing(recipes, {}) for case in cases]
+    sizes = [one.size(seeds) for one in compared]
+    tuning = [job.spec.steps for one in compared for job in tuning_jobs(one)]
+    runs = sum(runs for runs, _ in sizes) + len(tuning)
+    return runs, sum(steps for _, steps in sizes) + sum(tuning)
 
 
 def benchmark(

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from stable_baselines3 import PPO
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.utils import explained_variance
 
 from rltransfer.engine.options import EngineOptions
@@ -28,13 +27,15 @@ def beating(optimizer: torch.optim.Optimizer) -> Iterator[None]:
         handle.remove()
 
 
-class ContribEngine(OnPolicyAlgorithm):
+class ContribEngine:
     """For the algorithms of sb3-contrib, which train on their own code."""
+
+    policy: Any
 
     def train(self) -> None:
         """Update the policy on the rollout buffer; see ``PPO.train``."""
         with beating(self.policy.optimizer):
-            super().train()
+            super().train()  # pyright: ignore[reportAttributeAccessIssue]
 
     def engine_report(self) -> str:
         """Say how this model acts and updates."""
