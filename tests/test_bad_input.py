@@ -142,8 +142,12 @@ def test_nan_in_rewards(here: Path) -> None:
     """Also in a worker process, where another run has begun."""
     target = "my_tasks:my/NaNReward-v0"
     args = ("benchmark", "--source", "tiny", "--target", target, "--recipes", "full", "--jobs", 2)
-    line = refused(*args, *STEPS, *OUT, "--seeds", 1, cwd=here)
-    assert line.startswith("error: NaNReward-v0 ") and "the reward is nan" in line
+    done = run(*args, *STEPS, *OUT, "--seeds", 1, cwd=here)
+    assert done.returncode == 1 and not done.stdout
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("error: 2 of 2 runs ended without a result")
+    assert line.count("bad environment") == 2 and line.count("the reward is nan") == 2
+    assert len(list(here.glob("*/failures/*.json"))) == 2
 
 
 def test_nan_in_the_source_task(refused_here: Any) -> None:

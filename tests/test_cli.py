@@ -124,7 +124,9 @@ def test_benchmark_compares_and_says_where_everything_is(user: Path) -> None:
     for name in ("Pole-v0.png", "gains.md", "curves.csv", "report.html"):
         assert (user / "bench" / name).stat().st_size > 0
     assert "rltransfer benchmark --source agents/pole" in (user / "bench/report.html").read_text()
-    found = {str(p.relative_to(user / "bench/events")) for p in user.glob("bench/events/*/*/*")}
+    events = user / "bench/events"
+    found = {str(p.relative_to(events)) for p in events.glob("Pole-v0/*/*")}
+    assert list(events.glob("_sweep/1/events.out.tfevents.*"))
     assert found == {f"Pole-v0/seed{s}/{r}" for s in (0, 1) for r in ("scratch", "full")}
     assert len(list((user / "bench/runs").glob("*.json"))) == 4
 

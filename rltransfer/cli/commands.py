@@ -128,6 +128,18 @@ def benchmark(args: argparse.Namespace) -> int:
     limits = Limits(timeout=args.timeout, memory=args.memory, hang=args.hang, retries=args.retries)
     cases, recipes = _cases(args), _recipes(args)
     check_whole("seeds", args.seeds, 1)
+    if args.jobs is not None:
+        check_whole("jobs", args.jobs, 1)
+    chosen = {
+        "points": args.points,
+        "episodes": args.episodes,
+        "max_steps": args.max_steps,
+        "device": args.device,
+        "vec": args.vec,
+        "hyperparameters": settings(args, NAMES),
+    }
+    for case in cases:  # What cannot work is refused before anything is written.
+        case.comparing(recipes, chosen).scratch(args.first_seed)
     resuming.note(args.out, plan, args.command_line)
     runs, steps = size_of(cases, recipes, args.seeds)
     with watching(steps, runs=runs, events=args.out / "events" / "_sweep") as watch:
@@ -142,12 +154,7 @@ def benchmark(args: argparse.Namespace) -> int:
             limits=limits,
             watch=watch,
             command=args.command_line,
-            points=args.points,
-            episodes=args.episodes,
-            max_steps=args.max_steps,
-            device=args.device,
-            vec=args.vec,
-            hyperparameters=settings(args, NAMES),
+            **chosen,
         )
     print("\n\n".join(str(gain) for gain in gains))
     _say_where(args.out, [case.label for case in cases])
