@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -38,7 +39,7 @@ from rltransfer.errors import (
 from rltransfer.experiments import Job, Run, RunSpec, store, sweep
 from rltransfer.experiments.benchmark import Case, benchmark, case_of
 from rltransfer.experiments.folders import attempt
-from rltransfer.experiments.measuring import plan
+from rltransfer.experiments.planning import Comparing
 from rltransfer.recipe import Recipe, recipe
 
 SMALL: dict[str, Any] = {"steps": 128, "points": 2, "episodes": 3}
@@ -150,6 +151,20 @@ def test_a_result_is_stored_exactly_and_another_is_refused(
             store.find(tmp_path, spec)
 
 
+def jobs_of(agent: Agent, target: str, arms: Any, *, label: str, seed: int) -> Sequence[Job]:
+    settings = dict(SMALL)
+    steps = settings.pop("steps")
+    compared = Comparing(
+        label=label,
+        sources=[agent],
+        target=target,
+        recipes=arms,
+        steps=steps,
+        settings=settings,
+    )
+    return compared.plan([seed]).jobs
+
+
 def test_processes_do_not_change_results(
     agent: Agent, tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,8 +175,8 @@ def test_processes_do_not_change_results(
     watch = lambda name, steps, total: seen.setdefault(name, []).append(steps)  # noqa: E731
     arms = {"scratch": recipe("scratch"), "auto": recipe("auto")}
     planned = [
-        *plan(agent, "exp/Here-v0", arms, label="here", seeds=[0], **SMALL),
-        *plan(agent, "my_tasks:my/Pole-v0", arms, label="mine", seeds=[7], **SMALL),
+        *jobs_of(agent, "exp/Here-v0", arms, label="here", seed=0),
+        *jobs_of(agent, "my_tasks:my/Pole-v0", arms, label="mine", seed=7),
     ]
     torch.set_num_threads(2)  # must not matter either
     one = sweep(planned, [agent], out=tmp_path / "one")

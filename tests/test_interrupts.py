@@ -239,7 +239,17 @@ def test_with_grace_it_goes_on_to_the_end(expected: dict[str, Any], tmp_path: Pa
     assert stop.signal and kept(tmp_path) == expected
 
 
-def test_a_keyboard_interrupt_stays_one(expected: dict[str, Any], tmp_path: Path) -> None:
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as Python has it; a shell's background jobs are born deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_keyboard_interrupt_stays_one(
+    expected: dict[str, Any], tmp_path: Path, ctrl_c: None
+) -> None:
     def interrupt(done: int, total: int) -> None:
         if done >= 192:
             os.kill(os.getpid(), signal.SIGINT)
