@@ -5,10 +5,12 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+
+from rltransfer.errors import Interrupted
 
 GRACE = 30.0
 """Seconds for which a run goes on after it was asked to stop, if its next cut comes within them."""
@@ -21,17 +23,33 @@ class Stop:
         grace: Seconds from the request on.
 
     Attributes:
-        signal: Number of the signal; 0 while there was none.
+        signal: Number of the first signal; 0 while there was none.
+        count: How many came.
     """
 
     def __init__(self, grace: float = GRACE) -> None:
-        self.signal = 0
+        self.signal = self.count = 0
         self._grace = grace
         self._since = 0.0
 
     def request(self, number: int = signal.SIGTERM) -> None:
-        """Ask the run to stop."""
-        self.signal, self._since = number, time.monotonic()
+        """Ask the run to stop; its grace begins with the first request."""
+        self.count += 1
+        if self.count == 1:
+            self.signal, self._since = number, time.monotonic()
+
+    def raise_if_asked(self) -> None:
+        """Raise what a process raises that was asked to stop.
+
+        Raises:
+            KeyboardInterrupt: It was Ctrl-C.
+            Interrupted: It was another signal.
+        """
+        if self.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.signal:
+            words = f"interrupted by {self.name}; finished runs are kept"
+            raise Interrupted(words, signal=self.signal)
 
     @property
     def seconds_left(self) -> float:
@@ -55,21 +73,35 @@ def catching(grace: float = GRACE) -> Iterator[Stop]:
         grace: See :data:`GRACE`.
     """
     stop = Stop(grace)
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
 
     def request(number: int, frame: FrameType | None) -> None:
         for one, default in _AT_ONCE.items():
             signal.signal(one, default)
         stop.request(number)
 
-    before = {one: signal.signal(one, request) for one in _AT_ONCE}
-    try:
+    with _handling(request):
         yield stop
+
+
+@contextmanager
+def noticing() -> Iterator[Stop]:
+    """Count every SIGTERM and SIGINT instead of obeying it; see :func:`catching`."""
+    stop = Stop()
+    with _handling(lambda number, frame: stop.request(number)):
+        yield stop
+
+
+@contextmanager
+def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {one: signal.signal(one, handler) for one in _AT_ONCE}
+    try:
+        yield
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for one, earlier in before.items():
+            signal.signal(one, earlier)
 
 
 _AT_ONCE: dict[int, Any] = {

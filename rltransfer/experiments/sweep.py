@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rltransfer.agents import Agent
-from rltransfer.errors import LISTED, BadArgument, Interrupted, SweepFailed, TransferError
+from rltransfer.errors import LISTED, BadArgument, SweepFailed, TransferError
 from rltransfer.evaluate import Evaluator
 from rltransfer.experiments import faults, folders, results
 from rltransfer.experiments.engines import EngineName, Limits, check_engine, engine
@@ -274,7 +273,4 @@ def _here(plan: _Plan, tell: Tell, done: Done) -> None:
                 done(outcome)
             if stop.signal:
                 break
-    if stop.signal == signal.SIGINT:
-        raise KeyboardInterrupt
-    if stop.signal:
-        raise Interrupted(f"interrupted by {stop.name}; finished runs are kept", signal=stop.signal)
+    stop.raise_if_asked()

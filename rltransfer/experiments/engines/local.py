@@ -15,8 +15,8 @@ from rltransfer.experiments import faults
 from rltransfer.experiments.engines.base import Done, Tell
 from rltransfer.experiments.engines.limits import Limits, memory_of
 from rltransfer.experiments.engines.nursery import Child, Nursery
-from rltransfer.experiments.engines.stopping import Stop, noticing
 from rltransfer.experiments.outcome import RETRIED, Outcome
+from rltransfer.experiments.signals import Stop, noticing
 from rltransfer.experiments.store import Store
 from rltransfer.experiments.worker import EXIT_CODES
 

@@ -18,8 +18,8 @@ from rltransfer.experiments.engines import local
 from rltransfer.experiments.engines.base import Done, Tell
 from rltransfer.experiments.engines.limits import Limits
 from rltransfer.experiments.engines.nursery import Nursery
-from rltransfer.experiments.engines.stopping import noticing
 from rltransfer.experiments.outcome import Outcome
+from rltransfer.experiments.signals import noticing
 from rltransfer.experiments.store import Store
 
 # Quiet, and nothing is sent anywhere.

@@ -13,8 +13,8 @@ from rltransfer.errors import MissingExtra, NotReachable
 from rltransfer.experiments.engines import local
 from rltransfer.experiments.engines.base import Done, Tell
 from rltransfer.experiments.engines.limits import Limits
-from rltransfer.experiments.engines.stopping import noticing
 from rltransfer.experiments.outcome import Outcome
+from rltransfer.experiments.signals import noticing
 from rltransfer.experiments.store import Store
 
 
