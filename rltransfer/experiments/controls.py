@@ -20,6 +20,7 @@ from rltransfer.errors import BadArgument, UnknownName, suggest
 from rltransfer.layers import TRUNK, layer_groups, select
 from rltransfer.recipe import Recipe
 from rltransfer.recipe import recipe as preset
+from rltransfer.report import KNOWLEDGE_CONTROLS, SCRATCH
 
 # Heads fresh, critic refitted: what a trunk without a task needs to have a fair chance.
 _NEW_HEADS = Recipe(reset=["heads"], critic="refit")
@@ -35,7 +36,6 @@ class Control:
         why: What it keeps, in a few words.
         recipe: How its agent is carried over.
         change: Makes its agent from the source and the training seed; None for the source itself.
-        knowledge: Whether a method must beat it to be said to transfer knowledge.
         train: False evaluates it at step 0 only.
         longer: Whether it is trained for as many steps more as the source was.
         shared: Whether it is the same for every source checkpoint.
@@ -45,10 +45,14 @@ class Control:
     why: str
     recipe: Recipe
     change: Callable[[Agent, int], Agent] | None = None
-    knowledge: bool = False
     train: bool = True
     longer: bool = False
     shared: bool = False
+
+    @property
+    def knowledge(self) -> bool:
+        """Whether a method must beat it to be said to transfer knowledge."""
+        return self.name in KNOWLEDGE_CONTROLS
 
 
 def permuted(agent: Agent, seed: int) -> Agent:
@@ -171,29 +175,27 @@ _CONTROLS = (
         why="the source's weights, shuffled within each tensor",
         recipe=Recipe(critic="refit"),
         change=permuted,
-        knowledge=True,
     ),
     Control(
         name="random-frozen",
         why="a frozen random trunk under new heads",
         recipe=_NEW_HEADS.but(freeze=["trunk"]),
         change=fresh,
-        knowledge=True,
     ),
     Control(
         name="unrelated",
         why="the trunk of an agent of another task under new heads",
         recipe=_NEW_HEADS,
-        knowledge=True,
     ),
     Control(
         name="reset-heads",
         why="the source's trunk under new heads",
         recipe=_NEW_HEADS,
-        knowledge=True,
     ),
 )
 CONTROLS: Mapping[str, Control] = MappingProxyType({c.name: c for c in _CONTROLS})
+FROM_SCRATCH = (SCRATCH, *(c.name for c in _CONTROLS if c.shared))
+"""Arms that take nothing from the source agent."""
 
 
 def control(name: str) -> Control:

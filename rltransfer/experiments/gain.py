@@ -10,12 +10,10 @@ from typing import Any
 from rltransfer import report
 from rltransfer.agents import Agent
 from rltransfer.errors import BadArgument
+from rltransfer.experiments.controls import FROM_SCRATCH
 from rltransfer.experiments.run import Run
 from rltransfer.pretrain import versions
 from rltransfer.registry import Task, task
-
-FROM_SCRATCH = (report.SCRATCH, "scratch-tuned", report.LONGER)
-"""Arms that take nothing from the source agent."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,6 +47,7 @@ class Gain:
             title=f"Transfer to {self.comparison.target}",
             command=command,
             versions=versions(),
+            summaries=[self.summary],
         )
 
 

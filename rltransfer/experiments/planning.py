@@ -9,13 +9,13 @@ from typing import Any
 from rltransfer.agents import Agent
 from rltransfer.errors import BadArgument
 from rltransfer.experiments import controls
-from rltransfer.experiments.controls import CONTROLS, Control, control
+from rltransfer.experiments.controls import FROM_SCRATCH, Control, control
 from rltransfer.experiments.jobs import Job
 from rltransfer.experiments.spec import RunSpec, source_hash
 from rltransfer.recipe import Recipe
 from rltransfer.recipe import recipe as preset
+from rltransfer.report import SCRATCH
 
-SCRATCH = "scratch"
 TUNED = "scratch-tuned"
 
 
@@ -149,8 +149,7 @@ class Comparing:
 
     def _source(self, spec: RunSpec) -> str:
         """Name of the checkpoint, where it tells runs apart."""
-        shared = spec.label == SCRATCH or getattr(CONTROLS.get(spec.label), "shared", False)
-        return spec.source if len(self.sources) > 1 and not shared else ""
+        return spec.source if len(self.sources) > 1 and spec.label not in FROM_SCRATCH else ""
 
 
 def with_rate(spec: RunSpec, source: Agent, factor: float) -> RunSpec:

@@ -99,19 +99,21 @@ def legend(summary: Summary) -> list[str]:
 
 def _gains(summary: Summary) -> Block:
     rows = [
-        (
-            row.recipe,
-            row.verdict,
-            interval(row.gain, normalized=summary.normalized),
-            p_value(row.p_holm),
-            number(row.auc, normalized=summary.normalized),
-            str(len(row.seeds)),
-            seeds_needed(row),
-        )
+        (*_gain(row, summary.normalized), str(len(row.seeds)), seeds_needed(row))
         for row in _shown(summary)
     ]
     header = ("recipe", "verdict", "AUC gain [95% interval]", "p", "AUC", "seeds", "needed")
     return Block("Area under the learning curve", header, tuple(rows))
+
+
+def _gain(row: Row, normalized: bool) -> tuple[str, ...]:
+    return (
+        row.recipe,
+        row.verdict,
+        interval(row.gain, normalized=normalized),
+        p_value(row.p_holm),
+        number(row.auc, normalized=normalized),
+    )
 
 
 def _parts(summary: Summary) -> Block:
@@ -140,14 +142,7 @@ def _part(row: Row, normalized: bool) -> tuple[str, ...]:
 
 def _controls(summary: Summary) -> Block:
     rows = [
-        (
-            row.recipe,
-            row.verdict,
-            interval(row.gain, normalized=summary.normalized),
-            p_value(row.p_holm),
-            number(row.auc, normalized=summary.normalized),
-            number(row.asymptote, normalized=summary.normalized),
-        )
+        (*_gain(row, summary.normalized), number(row.asymptote, normalized=summary.normalized))
         for row in (summary.rows[0], *summary.controls)
     ]
     header = ("control", "verdict", "AUC gain [95% interval]", "p", "AUC", "final")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -44,3 +45,21 @@ class Engine(Protocol):
             Interrupted: After SIGTERM.
         """
         ...
+
+
+def without_word(store: Store, id: str, error: Exception) -> Outcome:
+    """Say how a run ended whose worker could not say it: done if its result is there, or lost.
+
+    Args:
+        store: Where its result would be.
+        id: Id of the run.
+        error: What the cluster says of its worker.
+    """
+    status = "done" if store.result(id).exists() else "lost"
+    message = "" if status == "done" else f"{type(error).__name__}: {error!s:.300}"
+    return Outcome(id=id, name=store.request(id).name, status=status, message=message)
+
+
+def find_modules_in(paths: Sequence[str]) -> None:
+    """Let this worker of a cluster import what the process could that sent it a run."""
+    sys.path += [path for path in paths if path not in sys.path]

@@ -15,7 +15,7 @@ from typing import Any
 
 from rltransfer.errors import MissingExtra, NotReachable
 from rltransfer.experiments.engines import local
-from rltransfer.experiments.engines.base import Done, Tell
+from rltransfer.experiments.engines.base import Done, Tell, find_modules_in, without_word
 from rltransfer.experiments.engines.limits import Limits
 from rltransfer.experiments.engines.nursery import Nursery
 from rltransfer.experiments.outcome import Outcome
@@ -86,7 +86,7 @@ def _started(workers: int, address: str | None) -> Any:
 
 def _execute(id: str, out: str, limits: Limits, paths: list[str]) -> Outcome:
     """Execute one run; this is what a worker of Ray calls."""
-    sys.path += [path for path in paths if path not in sys.path]
+    find_modules_in(paths)
     ended: list[Outcome] = []
     nursery = _idle.pop() if _idle else Nursery()
     try:
@@ -114,6 +114,4 @@ def _outcome(ray: Any, reference: Any, store: Store, id: str) -> Outcome:
     try:
         return ray.get(reference)
     except ray.exceptions.RayError as error:
-        status = "done" if store.result(id).exists() else "lost"
-        message = "" if status == "done" else f"{type(error).__name__}: {error!s:.300}"
-        return Outcome(id=id, name=store.request(id).name, status=status, message=message)
+        return without_word(store, id, error)

@@ -11,7 +11,7 @@ from typing import Any
 
 from rltransfer.errors import MissingExtra, NotReachable
 from rltransfer.experiments.engines import local
-from rltransfer.experiments.engines.base import Done, Tell
+from rltransfer.experiments.engines.base import Done, Tell, find_modules_in, without_word
 from rltransfer.experiments.engines.limits import Limits
 from rltransfer.experiments.outcome import Outcome
 from rltransfer.experiments.signals import noticing
@@ -78,7 +78,7 @@ def _executor(store: Store, workers: int, limits: Limits, address: str | None) -
 
 def _execute(id: str, out: str, limits: Limits, paths: list[str]) -> Outcome:
     """Execute one run; this is what a job calls."""
-    sys.path += [path for path in paths if path not in sys.path]
+    find_modules_in(paths)
     ended: list[Outcome] = []
     local.run(Store(out), [id], workers=1, limits=limits, tell=lambda *_: None, done=ended.append)
     return ended[0]
@@ -88,6 +88,4 @@ def _outcome(job: Any, store: Store, id: str) -> Outcome:
     try:
         return job.result()
     except Exception as error:
-        status = "done" if store.result(id).exists() else "lost"
-        message = "" if status == "done" else f"{type(error).__name__}: {error!s:.300}"
-        return Outcome(id=id, name=store.request(id).name, status=status, message=message)
+        return without_word(store, id, error)
