@@ -131,7 +131,8 @@ def page(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
-    return report.html(several, path, summaries=summaries, **GIVEN)  # pyright: ignore
+    found = report.overview(several, summaries)
+    return report.html(several, path, found=found, **GIVEN)  # pyright: ignore
 
 
 def test_importing_the_package_does_not_import_matplotlib() -> None:
@@ -176,12 +177,9 @@ def test_every_pair_is_linked_and_told_with_its_controls(page: Path) -> None:
 
 
 def test_the_same_results_give_the_same_bytes(
-    page: Path,
-    several: list[report.Comparison],
-    summaries: list[report.Summary],
-    tmp_path: Path,
+    page: Path, several: list[report.Comparison], tmp_path: Path
 ) -> None:
-    again = report.html(several, tmp_path / "a.html", summaries=summaries, **GIVEN)  # pyright: ignore
+    again = report.html(several, tmp_path / "a.html", **GIVEN)  # pyright: ignore
     assert again.read_bytes() == page.read_bytes()
 
 
@@ -271,7 +269,7 @@ def test_the_csv_of_all_pairs_counts_them(
 def test_markdown_starts_with_tables_of_all_pairs(
     several: list[report.Comparison], summaries: list[report.Summary]
 ) -> None:
-    text = report.gains_markdown(several, summaries)
+    text = report.gains_markdown(report.overview(several, summaries))
     assert text.startswith("**Over 2 pairs, 8 seeds") and text.endswith("\n")
     assert "| pole-long | helped, +0.2" in text and "| pole-&lt;heavy> |" in text
     for title in ("All pairs together", "Controls, against scratch", "expected to hurt, together"):

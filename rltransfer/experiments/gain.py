@@ -47,7 +47,7 @@ class Gain:
             title=f"Transfer to {self.comparison.target}",
             command=command,
             versions=versions(),
-            summaries=[self.summary],
+            found=report.overview([self.comparison], [self.summary]),
         )
 
 

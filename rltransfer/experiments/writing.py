@@ -49,19 +49,20 @@ def write_report(
     """
     folders.create(out)
     comparisons, summaries = [g.comparison for g in gains], [g.summary for g in gains]
+    found = report.overview(comparisons, summaries)
     for one in gains:
         one.plot(out / f"{one.summary.label}.png")
     if len(gains) > 1:
         report.plot_pairs(summaries, out / "gains.png")
         overall = report.overall(comparisons, summaries, expect=None)
         atomic_write(out / "overall.csv", report.overall_csv(overall))
-    atomic_write(out / "gains.md", report.gains_markdown(comparisons, summaries).encode())
+    atomic_write(out / "gains.md", report.gains_markdown(found).encode())
     atomic_write(out / "rows.csv", report.rows_csv(summaries))
     facts = {"title": title, "command": command, "versions": versions(), "details": details}
     if len(gains) > ON_ONE_PAGE:
-        report.pages(comparisons, out, summaries=summaries, **facts)
+        report.pages(comparisons, out, found=found, **facts)
     else:
-        report.html(comparisons, out / "report.html", summaries=summaries, **facts)
+        report.html(comparisons, out / "report.html", found=found, **facts)
 
 
 def curves(gains: Sequence[Gain]) -> bytes:

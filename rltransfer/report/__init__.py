@@ -17,6 +17,7 @@ from rltransfer.report.forest import plot_pairs
 from rltransfer.report.knowledge import KNOWLEDGE_CONTROLS
 from rltransfer.report.learning_curves import plot
 from rltransfer.report.overall import Overall, RecipeOverall, overall
+from rltransfer.report.overview import Overview, overview
 from rltransfer.report.page import html, pages
 from rltransfer.report.summary import (
     Estimate,
@@ -42,6 +43,7 @@ __all__ = [
     "Kind",
     "Knowledge",
     "Overall",
+    "Overview",
     "RecipeOverall",
     "Row",
     "Summary",
@@ -53,6 +55,7 @@ __all__ = [
     "html",
     "overall",
     "overall_csv",
+    "overview",
     "pages",
     "plot",
     "plot_pairs",

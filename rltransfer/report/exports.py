@@ -7,12 +7,11 @@ import io
 from collections.abc import Mapping, Sequence
 
 from rltransfer.report.blocks import Block
-from rltransfer.report.data import Comparison
 from rltransfer.report.overall import Overall
 from rltransfer.report.overview import (
+    Overview,
     control_sentence,
     overall_block,
-    overview,
     pairs_block,
     verdict_sentence,
 )
@@ -20,29 +19,24 @@ from rltransfer.report.summary import Estimate, Row, Summary, ThresholdTime
 from rltransfer.report.tables import escape, markdown, table
 
 
-def gains_markdown(comparisons: Sequence[Comparison], summaries: Sequence[Summary]) -> str:
+def gains_markdown(found: Overview) -> str:
     """Write what transfer did as Markdown: the verdict, tables over all pairs, tables of each.
 
     Args:
-        comparisons: One per pair.
-        summaries: Their numbers, in the same order.
+        found: What they come down to.
 
     Returns:
         Text that ends with a newline.
-
-    Raises:
-        BadArgument: There are not as many summaries as comparisons.
     """
-    found = overview(comparisons, summaries)
     parts = []
-    if len(summaries) > 1:
+    if len(found.summaries) > 1:
         parts += [f"**{escape(verdict_sentence(found))}**", escape(control_sentence(found))]
         parts.append(_titled(pairs_block(found)))
         title = "Pairs where transfer was expected to hurt, together"
         blocks = [overall_block(found.help), overall_block(found.hurt, title=title)]
         parts += [_titled(block) for block in blocks if block.rows]
         parts += [f"- {escape(f'{n}: {note}')}" for n, note in found.help.notes.items()]
-    parts += [table(summary, fmt="markdown") for summary in summaries]
+    parts += [table(summary, fmt="markdown") for summary in found.summaries]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -46,7 +46,7 @@ def html(
     command: str,
     versions: Mapping[str, str],
     details: Mapping[str, str] | None = None,
-    summaries: Sequence[Summary] | None = None,
+    found: Overview | None = None,
 ) -> Path:
     """Write one page that needs nothing else: no network, no scripts, figures inside.
 
@@ -61,16 +61,16 @@ def html(
         versions: Package to version.
         details: What else belongs to a repetition, by heading, such as machine, dates and where the
             raw results are.
-        summaries: Of the comparisons, in the same order; computed if left out.
+        found: :func:`overview` of the comparisons; computed if left out, which takes a while.
 
     Returns:
         The path.
 
     Raises:
-        BadArgument: There is no comparison, or not as many summaries as comparisons.
+        BadArgument: There is no comparison.
         NotWritable: The file cannot be written.
     """
-    found = _overview(comparisons, summaries)
+    found = found or _overview(comparisons)
     parts = [f"<h1>{escape(title)}</h1>"]
     if len(found.summaries) > 1:
         links = {s.label: f"#c{i}" for i, s in enumerate(found.summaries)}
@@ -95,7 +95,7 @@ def pages(
     command: str,
     versions: Mapping[str, str],
     details: Mapping[str, str] | None = None,
-    summaries: Sequence[Summary] | None = None,
+    found: Overview | None = None,
 ) -> list[Path]:
     """Write an overview, ``report.html``, and a page for each comparison, ``pairs/<label>.html``.
 
@@ -109,16 +109,16 @@ def pages(
         command: As in :func:`html`; the others too.
         versions: Package to version.
         details: Further headings.
-        summaries: Of the comparisons.
+        found: As in :func:`html`.
 
     Returns:
         The paths, that of the overview first.
 
     Raises:
-        BadArgument: There is no comparison, or not as many summaries as comparisons.
+        BadArgument: There is no comparison.
         NotWritable: A file cannot be written.
     """
-    found = _overview(comparisons, summaries)
+    found = found or _overview(comparisons)
     names = _file_names([s.label for s in found.summaries])
     top = Path(folder) / "report.html"
     links = {label: f"pairs/{name}" for label, name in names.items()}
@@ -137,14 +137,10 @@ def pages(
     return written
 
 
-def _overview(
-    comparisons: Sequence[Comparison], summaries: Sequence[Summary] | None
-) -> Overview:  # fmt: skip
+def _overview(comparisons: Sequence[Comparison]) -> Overview:
     if not comparisons:
         raise BadArgument("no comparison to report; run at least one")
-    if summaries is None:
-        summaries = [summarize(comparison) for comparison in comparisons]
-    return overview(comparisons, summaries)
+    return overview(comparisons, [summarize(comparison) for comparison in comparisons])
 
 
 def _both(found: Overview) -> list[tuple[Comparison, Summary]]:
