@@ -1,23 +1,16 @@
 """A process that writes checkpoints in children of its own, for tests that kill them.
 
-Each line of the input is a command as JSON: ``["die", folder, n]`` writes one checkpoint and dies
-just before the n-th call that touches the disk; ``["loop", folder, part]`` writes checkpoints for
-ever, from that part on. Each line of the output is the answer: the process id of a loop, and the
-exit status.
+See :mod:`deaths`. ``["die", folder, n]`` writes one checkpoint and dies just before the n-th call
+that touches the disk; ``["loop", folder, part]`` writes checkpoints for ever, from that part on.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from signal import SIGKILL
-from typing import Any
 
 import torch
+from deaths import die_before, serve
 
 from rltransfer.experiments.checkpoints import Checkpoint, Checkpoints
 
@@ -31,44 +24,17 @@ def checkpoint(part: int, size: int = 40_000) -> Checkpoint:
     return Checkpoint(run=RUN, part=part, tensors=tensors, state={"part": part})
 
 
-def _die(folder: Path, deadly: int) -> None:
-    made = 0
-
-    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            nonlocal made
-            made += 1
-            if made == deadly:
-                os.kill(os.getpid(), SIGKILL)
-            return function(*args, **kwargs)
-
-        return call
-
+def _die(folder: str, deadly: int) -> None:
     prepared = checkpoint(3)
-    for name in CALLS:
-        setattr(os, name, counted(getattr(os, name)))
-    Checkpoints(folder, RUN).save(prepared)
+    die_before(deadly, CALLS)
+    Checkpoints(Path(folder), RUN).save(prepared)
 
 
-def _loop(folder: Path, first: int) -> None:
+def _loop(folder: str, first: int) -> None:
     for part in count(first):
-        Checkpoints(folder, RUN).save(checkpoint(part))
-
-
-def main() -> None:
-    torch.set_num_threads(1)
-    print("ready", flush=True)
-    for line in sys.stdin:
-        command, folder, number = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            (_die if command == "die" else _loop)(Path(folder), number)
-            os._exit(0)
-        if command == "loop":
-            print(pid, flush=True)
-        _, status = os.waitpid(pid, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        Checkpoints(Path(folder), RUN).save(checkpoint(part))
 
 
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(1)
+    serve(_die, _loop)

@@ -21,7 +21,8 @@ import rltransfer as rlt
 from rltransfer.agents import Agent
 from rltransfer.cli import build_parser, listing, main
 from rltransfer.cli.tables import table
-from rltransfer.experiments import store
+from rltransfer.experiments import results
+from rltransfer.experiments.store import Store
 
 # One short run, whatever it is.
 TINY = ("--steps", "64", "--set", "n_steps=16", "batch_size=16", "n_epochs=1")
@@ -101,7 +102,7 @@ def test_finetune_leaves_a_model_a_curve_and_an_agent(user: Path) -> None:
         *("events", "model.zip", "model.vecnormalize.pkl", "result.json"),
         *("agent.json", "agent.safetensors"),
     }
-    stored = store.read(out / "result.json")
+    stored = results.read(out / "result.json")
     assert stored.spec.recipe == {
         "freeze": ["actor.0", "actor.1", "critic.0"],
         "thaw": {"actor.1": 0.3},
@@ -262,7 +263,7 @@ def test_how_environments_are_stepped_changes_no_number(tiny: Path) -> None:
         flags = [] if vec == "auto" else ["--vec", vec]
         args = ["finetune", tiny, "CartPole-v1", "--recipe", "full", "--out", vec, *options, *flags]
         assert main([str(arg) for arg in args]) == 0
-        runs[vec] = store.read(Path(vec) / "result.json")
+        runs[vec] = results.read(Path(vec) / "result.json")
         noted = json.loads((Path(vec) / "result.json").read_text())["run"]["spec"].get("vec")
         assert noted == (None if vec == "auto" else vec) and runs[vec].spec.vec == vec
     agents = [rlt.load(f"{vec}/agent") for vec in runs] + [rlt.load(tiny)]
@@ -379,9 +380,7 @@ def test_statistics_are_chosen_for_every_recipe_but_the_control(user: Path) -> N
         cwd=user,
     )
     assert done.returncode == 0, done.stderr
-    kept = {
-        run.spec.label: run.spec.recipe["obs_stats"] for run, _ in store.Store(user / "runs").runs()
-    }
+    kept = {run.spec.label: run.spec.recipe["obs_stats"] for run, _ in Store(user / "runs").runs()}
     assert kept == {
         "scratch": "reset",
         "full-freeze-stats": "freeze",

@@ -36,10 +36,11 @@ from rltransfer.errors import (
     TransferError,
     UnknownName,
 )
-from rltransfer.experiments import Job, Run, RunSpec, store, sweep
+from rltransfer.experiments import Job, Run, RunSpec, results, sweep
 from rltransfer.experiments.benchmark import Case, benchmark, case_of
 from rltransfer.experiments.folders import attempt
 from rltransfer.experiments.planning import Comparing
+from rltransfer.experiments.store import Store
 from rltransfer.recipe import Recipe, recipe
 
 SMALL: dict[str, Any] = {"steps": 128, "points": 2, "episodes": 3}
@@ -131,24 +132,24 @@ def test_a_result_is_stored_exactly_and_another_is_refused(
     agent: Agent, spec: RunSpec, tmp_path: Path
 ) -> None:
     (run,) = sweep([Job("a", spec)], [agent])
-    store.save(tmp_path, run)
-    again = store.find(tmp_path, spec)
+    results.save(tmp_path, run)
+    again = results.find(tmp_path, spec)
     assert again is not None and again.versions == run.versions and again.choice == run.choice
     assert_same_curves([run], [again])
     uneven = replace(run, returns=run.returns / 3, stochastic=run.stochastic / 7)
-    store.save(tmp_path / "uneven", uneven)
-    found = store.find(tmp_path / "uneven", spec)
+    results.save(tmp_path / "uneven", uneven)
+    found = results.find(tmp_path / "uneven", spec)
     assert found is not None
     assert_same_curves([uneven], [found])
     assert run.steps[0] == 0 and run.steps[-1] == 128 and run.returns.shape == (3, 3)
 
     with pytest.raises(BadArgument, match="another steps, seed: choose another folder"):
-        store.find(tmp_path, replace(spec, seed=1, steps=256))
+        results.find(tmp_path, replace(spec, seed=1, steps=256))
     text = (tmp_path / "result.json").read_text()
     for broken in (text[:-20], "[]", text.replace('"steps": [0,', '"steps": [0, 1,'), "{}"):
         (tmp_path / "result.json").write_text(broken)
         with pytest.raises(BadCheckpoint, match=r"result\.json is not the result.*remove it"):
-            store.find(tmp_path, spec)
+            results.find(tmp_path, spec)
 
 
 def jobs_of(agent: Agent, target: str, arms: Any, *, label: str, seed: int) -> Sequence[Job]:
@@ -224,7 +225,7 @@ def test_a_run_that_fails_has_its_name_and_stops_no_other(
         )
         with pytest.raises(SweepFailed, match=words):
             sweep(jobs, [agent], out=out, processes=processes)
-        kept = store.Store(out)
+        kept = Store(out)
         assert kept.find(jobs[1].spec) is not None and kept.find(jobs[0].spec) is None
         (failed,) = kept.outcomes()
         assert (failed.id, failed.status) == (jobs[0].spec.id, "bad environment")

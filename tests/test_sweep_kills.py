@@ -14,13 +14,13 @@ from processes import command, environment, tiny_agent
 from sweeps import check_whole, complete, finish, kill, start, workers
 
 from rltransfer.errors import BadArgument
-from rltransfer.experiments import faults
+from rltransfer.experiments import kill_points
 from rltransfer.experiments.index import write_index
 from rltransfer.experiments.store import Store
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
 
-IN_WORKERS = [name for name in faults.POINTS if name.startswith(("run.", "store."))]
+IN_WORKERS = [name for name in kill_points.POINTS if name.startswith(("run.", "store."))]
 IN_THE_SWEEP = ["sweep.agent_written", "sweep.request_written", "local.launched", "local.reaped"]
 
 
@@ -37,7 +37,7 @@ def undisturbed(user: Path) -> dict[str, bytes]:
 
 
 def test_the_points_are_all_tested() -> None:
-    assert {*IN_WORKERS, *IN_THE_SWEEP, "index.staged"} == {*faults.POINTS}
+    assert {*IN_WORKERS, *IN_THE_SWEEP, "index.staged"} == {*kill_points.POINTS}
 
 
 def test_workers_killed_at_every_point_are_started_again(

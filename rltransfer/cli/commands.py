@@ -130,14 +130,7 @@ def benchmark(args: argparse.Namespace) -> int:
     check_whole("seeds", args.seeds, 1)
     if args.jobs is not None:
         check_whole("jobs", args.jobs, 1)
-    chosen = {
-        "points": args.points,
-        "episodes": args.episodes,
-        "max_steps": args.max_steps,
-        "device": args.device,
-        "vec": args.vec,
-        "hyperparameters": settings(args, NAMES),
-    }
+    cases, chosen = [case.loaded() for case in cases], _run_settings(args)
     for case in cases:  # What cannot work is refused before anything is written.
         case.comparing(recipes, chosen).scratch(args.first_seed)
     resuming.note(args.out, plan, args.command_line)
@@ -159,6 +152,12 @@ def benchmark(args: argparse.Namespace) -> int:
     print("\n\n".join(str(gain) for gain in gains))
     _say_where(args.out, [case.label for case in cases])
     return 0
+
+
+def _run_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """What every run of a benchmark has in common."""
+    names = ("points", "episodes", "max_steps", "device", "vec")
+    return {n: getattr(args, n) for n in names} | {"hyperparameters": settings(args, NAMES)}
 
 
 def index(args: argparse.Namespace) -> int:

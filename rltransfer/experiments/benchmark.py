@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,15 @@ class Case:
     expect: Any = None
     controls: Sequence[str] = ()
     unrelated: Agent | str | Path | None = None
+
+    def loaded(self) -> Case:
+        """The same with its agents in memory, for those who look at it more than once.
+
+        Raises:
+            TransferError: An agent cannot be loaded.
+        """
+        other = None if self.unrelated is None else agents_of(self.unrelated)[0]
+        return replace(self, source=agents_of(self.source), unrelated=other)
 
     def comparing(self, recipes: Mapping[str, Recipe], settings: Mapping[str, Any]) -> Comparing:
         """What is compared.

@@ -15,8 +15,6 @@ from pathlib import Path
 from rltransfer.errors import Interrupted
 from rltransfer.experiments import folders
 
-PATTERN = "events.out.tfevents.*"
-
 
 @contextmanager
 def recording(folder: Path | None, *, resumed: bool) -> Iterator[list[str]]:
@@ -62,7 +60,7 @@ def _own(folder: Path, before: set[str]) -> set[str]:
 
 
 def _names(folder: Path) -> list[str]:
-    return [path.name for path in folder.glob(PATTERN)]
+    return [path.name for path in folder.glob(folders.EVENTS)]
 
 
 def _is_dead(name: str) -> bool:
@@ -71,7 +69,7 @@ def _is_dead(name: str) -> bool:
     A name ends with the host, the process and a number.
     """
     host, _, rest = (
-        name.removeprefix(PATTERN[:-1]).partition(".")[2].rpartition(".")[0].rpartition(".")
+        name.removeprefix(folders.EVENTS[:-1]).partition(".")[2].rpartition(".")[0].rpartition(".")
     )
     if host != socket.gethostname() or not rest.isdecimal() or os.name != "posix":
         return False

@@ -10,8 +10,9 @@ from pathlib import Path
 from rltransfer.errors import BadArgument, NotWritable
 
 RESULT = "result.json"
+EVENTS = "events.out.tfevents.*"
 # What a run writes before its result is there: TensorBoard's events, and a result being written.
-_TRACES = ("events.out.tfevents.*", f".{RESULT}.*.tmp")
+_TRACES = (EVENTS, f".{RESULT}.*.tmp")
 
 
 def event_folder(label: str, seed: int, recipe: str, source: str = "") -> str:
@@ -89,7 +90,7 @@ def attempt(folder: Path | None, resumable: Callable[[], bool] = lambda: False) 
     created = missing(folder)
     going_on = resumable()
     if not (folder / RESULT).exists() and not going_on:
-        discard(folder)
+        _discard(folder)
     before = set() if going_on else _traces(folder)
     try:
         yield
@@ -101,16 +102,12 @@ def attempt(folder: Path | None, resumable: Callable[[], bool] = lambda: False) 
     _remove(before)
 
 
-def discard(folder: Path, created: Iterable[Path] = ()) -> None:
-    """Remove what an unfinished run has left.
-
-    Args:
-        folder: Its folder.
-        created: Folders to remove too if they are empty, innermost first.
-    """
+def _discard(folder: Path) -> None:
+    """Remove what an unfinished run has left."""
     traces = _traces(folder)
     _remove(traces)
-    remove_empty([folder, *created] if traces else created)
+    if traces:
+        remove_empty([folder])
 
 
 def _traces(folder: Path) -> set[Path]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rltransfer.agents import files
 from rltransfer.errors import BadArgument
-from rltransfer.experiments import faults
+from rltransfer.experiments import kill_points
 from rltransfer.experiments.store import Store
 
 NAME = "index.sqlite"
@@ -48,7 +48,7 @@ def write_index(store: Store) -> Path:
         content = table.serialize()
     path = store.path / NAME
     staged = files.stage(path, content)
-    faults.point("index.staged")
+    kill_points.point("index.staged")
     files.publish(staged, path)
     return path
 

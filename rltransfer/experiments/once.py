@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from rltransfer.agents import files
-from rltransfer.experiments import faults
+from rltransfer.experiments import kill_points
 
 # What file systems without hard links answer: exFAT, some FUSE and object stores.
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -28,14 +28,14 @@ def write_once(path: Path, content: bytes) -> bool:
     """
     temporary = files.stage(path, content)
     try:
-        faults.point("store.staged")
+        kill_points.point("store.staged")
         with files.writing(path):
             first = _link(temporary, path)
             files.flush_folder(path.parent)
-        faults.point("store.linked")
+        kill_points.point("store.linked")
     finally:
         files.discard(temporary)
-    faults.point("store.unlinked")
+    kill_points.point("store.unlinked")
     return first
 
 

@@ -18,15 +18,12 @@ from typing import Any
 
 from rltransfer.agents import Agent, files
 from rltransfer.errors import BadCheckpoint, TransferError
-from rltransfer.experiments import events, faults, folders, results
+from rltransfer.experiments import events, folders, kill_points, results
 from rltransfer.experiments.once import write_once
 from rltransfer.experiments.outcome import Outcome
 from rltransfer.experiments.requests import Request
-from rltransfer.experiments.results import find, read, save
 from rltransfer.experiments.run import Run
 from rltransfer.experiments.spec import RunSpec, source_hash
-
-__all__ = ["Store", "find", "read", "save"]
 
 
 class Store:
@@ -135,7 +132,7 @@ class Store:
         id = run.spec.id
         folders.create(self.result(id).parent)
         first = write_once(self.result(id), results.to_bytes(run, events=names))
-        faults.point("store.published")
+        kill_points.point("store.published")
         self.tidy(id, folder)
         return first
 

@@ -23,7 +23,7 @@ from rltransfer.errors import (
     TransferError,
     printable,
 )
-from rltransfer.experiments import events, faults
+from rltransfer.experiments import events, kill_points
 from rltransfer.experiments.outcome import Outcome, Status
 from rltransfer.experiments.requests import Request
 from rltransfer.experiments.run import Run, close, execute
@@ -110,12 +110,12 @@ def carry_out(
     resumed = any(store.checkpoints(spec.id).glob("*"))
     # One thread always: sums must not depend on how many there are, here or elsewhere.
     with events.recording(folder, resumed=resumed) as names, one_thread():
-        faults.point("run.started")
+        kill_points.point("run.started")
         report(0, spec.steps)
         kept = store.checkpoints(spec.id)
         run, model = execute(spec, agent, folder, report, checkpoints=kept, stop=stop)
         close(model)
-        faults.point("run.trained")
+        kill_points.point("run.trained")
     store.publish(run, names=names, folder=folder)
     return run
 

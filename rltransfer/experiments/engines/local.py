@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rltransfer.errors import NotWritable
-from rltransfer.experiments import faults
+from rltransfer.experiments import kill_points
 from rltransfer.experiments.engines.base import Done, Tell
 from rltransfer.experiments.engines.limits import Limits, memory_of
 from rltransfer.experiments.engines.nursery import Child, Nursery
@@ -87,12 +87,12 @@ class Supervisor:
     def _launch(self, id: str, attempt: int) -> None:
         self.store.forget_failure(id)
         self.running.append(self.nursery.launch(self.store.path, id, attempt))
-        faults.point("local.launched")
+        kill_points.point("local.launched")
 
     def _end(self, child: Child) -> None:
         self.running.remove(child)
         self.nursery.forget(child)
-        faults.point("local.reaped")
+        kill_points.point("local.reaped")
         outcome = self._judge(child)
         if outcome.status in RETRIED and child.attempt <= self.limits.retries:
             self.waiting.append((child.id, child.attempt + 1))
