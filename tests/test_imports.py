@@ -33,6 +33,7 @@ LAYERS = (
         *("rltransfer.bounds", "rltransfer.faults", "rltransfer.finite", "rltransfer.fits"),
     ),
     ("rltransfer.agents", "rltransfer.agents.*"),
+    ("rltransfer.policies", "rltransfer.policies.*"),
     ("rltransfer.check", "rltransfer.checks", "rltransfer.trajectories"),
     ("rltransfer.adapters", "rltransfer.adapting"),
     ("rltransfer.layers", "rltransfer.layer_naming"),

@@ -1,0 +1,1 @@
+"""Policies whose parts are shared by several tasks, and the parts themselves."""
