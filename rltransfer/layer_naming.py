@@ -31,7 +31,7 @@ class NamedLayer:
 def is_head(name: str) -> bool:
     """Whether a group holds outputs: an actor or critic head, or the standard deviation."""
     parts = name.split(".")
-    return "head" in parts or parts[-1] == "std"
+    return "head" in parts or "std" in parts
 
 
 def is_feature(name: str) -> bool:
@@ -82,10 +82,14 @@ def _depths(names: list[str]) -> dict[str, int]:
     branches = {b: [n for n in trunk if n.split(".")[0] == b] for b in _BRANCHES}
     shared = [name for name in trunk if name.split(".")[0] not in _BRANCHES]
     longest = max(map(len, branches.values()))
+    # Encoders of several tasks lie beside each other.
+    encoders = [name for name in shared if name.split(".")[0] == "encoder"]
+    shared = [name for name in shared if name not in encoders]
     return {
         **dict.fromkeys(names, 0),
         **{n: len(branch) - i for branch in branches.values() for i, n in enumerate(branch)},
         **{n: longest + len(shared) - i for i, n in enumerate(shared)},
+        **dict.fromkeys(encoders, longest + len(shared) + 1),
     }
 
 

@@ -27,11 +27,12 @@ class CorrelatedNoise:
         Another number of rows starts new streams.
         """
         if self._last is None or self._last.shape != white.shape:
-            self._last = np.array(white, copy=True)
-            return self._last.copy()
-        fresh = np.sqrt(1 - self.correlation**2)
-        self._last = (self.correlation * self._last + fresh * white).astype(white.dtype)
-        return self._last.copy()
+            mixed = np.array(white, copy=True)
+        else:
+            fresh = np.sqrt(1 - self.correlation**2)
+            mixed = (self.correlation * self._last + fresh * white).astype(white.dtype)
+        self._last = mixed
+        return mixed.copy()
 
     def reset(self) -> None:
         """Start new streams at the next step."""

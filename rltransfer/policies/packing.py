@@ -68,9 +68,7 @@ class Packing:
             place = stop
         if self.masks[index]:
             if masks is None:
-                raise BadArgument(
-                    f"{task.id} has action masks: give the masks of these observations"
-                )
+                raise BadArgument(f"{task.id} has action masks: give those of the observations")
             packed[:, 1 + size : 1 + size + self.masks[index]] = masks
         return packed
 

@@ -51,8 +51,9 @@ class MlpTrunk(Trunk):
 
     def forward(self, features: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
         """See :meth:`Trunk.forward`."""
-        if self._checked(context) is not None:
-            features = torch.cat([features, context], dim=1)
+        told = self._checked(context)
+        if told is not None:
+            features = torch.cat([features, told], dim=1)
         for layer in self.layers:
             features = layer(features)
         return features
