@@ -298,8 +298,8 @@ class MultiTaskPolicy(ActorCriticPolicy):
         if (self.observation_space, self.action_space) != expected:
             raise SpaceMismatch(
                 f"the policy's tasks pack into {expected[0]} and {expected[1]}, but the "
-                f"environment has {self.observation_space} and {self.action_space}: give the environments "
-                "of rltransfer.vec.MultiTaskVecEnv with the same tasks in the same order"
+                f"environment has {self.observation_space} and {self.action_space}: give it the "
+                "environments of MultiTaskVecEnv with the same tasks in the same order"
             )
 
     def _sorted(self, obs: Tensor) -> Sorted:

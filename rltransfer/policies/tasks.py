@@ -128,7 +128,7 @@ def _check_shared(tasks: Sequence[PolicyTask], field: str, space: str) -> None:
         if getattr(task, space) != getattr(other, space):
             raise SpaceMismatch(
                 f"{task.id!r} and {other.id!r} share the {field} {getattr(task, field)!r}, but "
-                f"have {getattr(task, space)} and {getattr(other, space)}: give each its own {field}"
+                f"have {getattr(task, space)} and {getattr(other, space)}: give each its own"
             )
 
 
@@ -138,8 +138,8 @@ def _check_observations(id: str, space: Any) -> None:
     odd = [part for part in parts if not isinstance(part, kinds)]
     if odd or not parts:
         raise SpaceMismatch(
-            f"{id} observes {odd[0] if odd else space}, which policies cannot read: wrap it so that "
-            "it observes a Box, Discrete, MultiDiscrete, MultiBinary, or a Dict of these"
+            f"{id} observes {odd[0] if odd else space}, which policies cannot read: wrap it, so "
+            "that it observes a Box, Discrete, MultiDiscrete, MultiBinary, or a Dict of these"
         )
     _check_exact(id, parts)
 

@@ -5,9 +5,11 @@ from rltransfer.normalizing import normalization_of, normalize
 from rltransfer.strict import StrictEnv
 from rltransfer.vec.adapter import VectorEnvAdapter
 from rltransfer.vec.making import StartMethod, Vec, check_vec, make_vec
+from rltransfer.vec.multitask import MultiTaskVecEnv, task_of
 
 __all__ = [
     "GuardVecEnv",
+    "MultiTaskVecEnv",
     "StartMethod",
     "StrictEnv",
     "Vec",
@@ -17,4 +19,5 @@ __all__ = [
     "normalization_of",
     "normalize",
     "out_of_bounds",
+    "task_of",
 ]
