@@ -16,6 +16,7 @@ def compute_returns(buffer: Any, last_values: np.ndarray, dones: np.ndarray) -> 
 
     Args:
         buffer: Rollout buffer with rewards, values and episode starts, (n_steps, n_envs), float32.
+            Its ``gamma`` is a number, or one for each environment.
         last_values: Values of the observations after the last step, shape (n_envs,).
         dones: Which environments ended at the last step, shape (n_envs,).
     """

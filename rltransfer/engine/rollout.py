@@ -166,7 +166,13 @@ def _bootstrap(model: Any, buffer: Any, timeouts: Timeouts, actor: Actor) -> Non
     if timeouts:
         steps, indices, terminal = zip(*timeouts, strict=True)
         values = actor.predict_values(_stacked(terminal, model.observation_space))
-        buffer.rewards[steps, indices] += model.gamma * values
+        buffer.rewards[steps, indices] += discounts(buffer, indices) * values
+
+
+def discounts(buffer: Any, indices: Sequence[int]) -> Any:
+    """Discount factors of some environments: a number, or an array where they differ."""
+    gamma = buffer.gamma
+    return gamma[list(indices)] if isinstance(gamma, np.ndarray) else gamma
 
 
 def _stacked(observations: Sequence[Any], space: spaces.Space) -> Any:

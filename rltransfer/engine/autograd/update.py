@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ def train(
     *,
     cuda_graph: bool = False,
     notes: list[str] | None = None,
+    make_gradient: Callable[..., Gradient] = Gradient,
 ) -> Statistics:
     """Update a policy on a rollout, as SB3's ``PPO.train`` does, with the same numbers.
 
@@ -45,6 +47,7 @@ def train(
         cache: Activations of the policy's frozen layers; ignored if it is valid no more.
         cuda_graph: Whether to replay the gradient as a CUDA graph, where the policy allows it.
         notes: Gets the reason why a graph that was asked for is not used.
+        make_gradient: Class that computes the gradient of a minibatch.
 
     Returns:
         What SB3 would log.
@@ -52,7 +55,7 @@ def train(
     policy.set_training_mode(True)
     usable = cache if cache is not None and cache.valid() else None
     batches = Minibatches(policy, observations, rollout, usable)
-    gradient = Gradient(policy, optimizer, batches, settings)
+    gradient = make_gradient(policy, optimizer, batches, settings)
     if cuda_graph:
         reason = why_no_graph(policy, batches)
         if reason is None:

@@ -1,0 +1,1 @@
+"""Rollouts and updates of multi-task policies."""
