@@ -12,10 +12,22 @@ from torch import nn
 from rltransfer.errors import BadArgument, UnknownName, suggest
 from rltransfer.policies.trunks.base import Trunk
 from rltransfer.policies.trunks.mlp import MlpTrunk
+from rltransfer.policies.trunks.moore import MooreTrunk
+from rltransfer.policies.trunks.soft_modular import SoftModularTrunk
 
-__all__ = ["TRUNKS", "MlpTrunk", "Trunk", "make_trunk", "trunk_options"]
+__all__ = [
+    "TRUNKS",
+    "MlpTrunk",
+    "MooreTrunk",
+    "SoftModularTrunk",
+    "Trunk",
+    "make_trunk",
+    "trunk_options",
+]
 
-TRUNKS: Mapping[str, type[Trunk]] = MappingProxyType({"mlp": MlpTrunk})
+TRUNKS: Mapping[str, type[Trunk]] = MappingProxyType(
+    {"mlp": MlpTrunk, "soft_modular": SoftModularTrunk, "moore": MooreTrunk}
+)
 
 
 def trunk_options(kind: str) -> dict[str, Any]:
