@@ -57,7 +57,7 @@ def make_trunk(
     activation_fn: type[nn.Module] = nn.Tanh,
     **options: Any,
 ) -> Trunk:
-    """Build a trunk, with torch's initialisation; see :meth:`Trunk.init_orthogonal`.
+    """Build a trunk, with torch's initialisation.
 
     Args:
         kind: A key of :data:`TRUNKS`.

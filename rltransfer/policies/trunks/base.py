@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -12,15 +11,13 @@ from torch import nn
 
 from rltransfer.errors import BadArgument
 
-# Of stable-baselines3 for everything between input and heads.
-GAIN = math.sqrt(2)
-
 
 class Trunk(nn.Module):
     """Layers that all tasks share.
 
     A subclass fills ``layers`` so that each of its parameters lies in exactly one entry: entry N is
-    the layer group ``trunk.N``, which can be frozen, copied and reset on its own.
+    the layer group ``trunk.N``, which can be frozen, copied and reset on its own. Weights lie in
+    linear layers, so that stable-baselines3's ``init_weights`` can make them orthogonal.
 
     Args:
         in_features: Numbers per row that come from an encoder.
@@ -64,16 +61,6 @@ class Trunk(nn.Module):
         """
         raise NotImplementedError
 
-    def init_orthogonal(self, gain: float = GAIN) -> None:
-        """Initialise as stable-baselines3 does: orthogonal weights (Saxe et al. 2014), no bias.
-
-        Nothing calls this on its own: without it the layers keep torch's initialisation.
-
-        Args:
-            gain: Factor on the orthogonal weights.
-        """
-        init_orthogonal(self, gain)
-
     def _checked(self, context: torch.Tensor | None) -> torch.Tensor | None:
         if (context is None) != (self.context_features == 0):
             given = "none" if context is None else f"one of shape {tuple(context.shape)}"
@@ -82,15 +69,6 @@ class Trunk(nn.Module):
                 f"{given}: build it with the context_features that it is called with"
             )
         return context
-
-
-def init_orthogonal(module: nn.Module, gain: float = GAIN) -> None:
-    """Make the weights of all linear layers in a module orthogonal, and their biases zero."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Linear):
-            nn.init.orthogonal_(layer.weight, gain=gain)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
 
 
 def whole(name: str, value: Any, *, least: int = 1) -> int:

@@ -56,13 +56,12 @@ class MooreTrunk(Trunk):
                 f"experts is {experts}, and no more than {ends[-1]} vectors of that many numbers "
                 f"can be orthogonal: give at most {ends[-1]} experts, or a larger last size"
             )
+        # The last layer's outputs are made orthonormal first, and activated once they are mixed.
+        after = [activation_fn] * (len(ends) - 2) + [nn.Identity]
         self.layers = nn.ModuleList(
-            nn.ModuleList(nn.Linear(before, after) for _ in range(experts))
-            for before, after in pairwise(ends)
+            nn.ModuleList(nn.Sequential(nn.Linear(*width), kind()) for _ in range(experts))
+            for width, kind in zip(pairwise(ends), after, strict=True)
         )
-        for layer in list(self.layers)[:-1]:
-            for k, linear in enumerate(cast(nn.ModuleList, layer)):
-                cast(nn.ModuleList, layer)[k] = nn.Sequential(linear, activation_fn())
         self.layers.append(TaskWeights(self.context_features, experts, activation_fn))
         self.out_features = ends[-1]
 
