@@ -26,6 +26,7 @@ def build_model(
     device: str = "auto",
     tensorboard_log: str | None = None,
     verbose: int = 0,
+    kind: type[TransferMixin] | None = None,
 ) -> TransferMixin:
     """Build a fresh model.
 
@@ -41,6 +42,7 @@ def build_model(
             small networks are faster on the CPU.
         tensorboard_log: Folder for TensorBoard, or None.
         verbose: 0 for silence, 1 for SB3's messages.
+        kind: Class to build; by default what belongs to the algorithm.
 
     Raises:
         UnknownName: An algorithm or a hyperparameter does not exist.
@@ -48,7 +50,7 @@ def build_model(
     """
     if algorithm not in TRANSFER_ALGORITHMS:
         raise UnknownName(suggest(algorithm, TRANSFER_ALGORITHMS, kind="algorithm"))
-    kind = TRANSFER_ALGORITHMS[algorithm]
+    kind = kind or TRANSFER_ALGORITHMS[algorithm]
     given = _constructor_arguments(algorithm, kind, hyperparameters)
     chosen = pick_device(device, policy)
     try:

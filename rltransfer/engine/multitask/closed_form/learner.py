@@ -1,0 +1,1 @@
+from rltransfer.engine.multitask.closed_form import MultiTaskLearner
