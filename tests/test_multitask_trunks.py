@@ -257,6 +257,10 @@ def test_routing_by_hand() -> None:
     expected = (1 - last) * math.tanh(0.3 * mixed[0]) + last * math.tanh(0.7 * mixed[1])
     given = torch.tensor([[0.5]]).double(), torch.tensor([[1.0]]).double()
     assert trunk(*given).item() == pytest.approx(expected, abs=1e-12)
+    # An embedding of -3 ends at the ReLU: all ways count the same.
+    mixed = ((a + b) / 2,) * 2
+    expected = (math.tanh(0.3 * mixed[0]) + math.tanh(0.7 * mixed[1])) / 2
+    assert trunk(given[0], -given[1]).item() == pytest.approx(expected, abs=1e-12)
 
 
 # ---- orthogonal experts ----

@@ -125,6 +125,12 @@ def test_zero_gradients_are_safe() -> None:
     assert torch.equal(project(torch.zeros(3, 4), rng()).gradient, torch.zeros(4))
 
 
+def test_gradients_whose_squares_vanish_are_safe() -> None:
+    # 1e-25 squared is zero in single precision, its product with the other one is not.
+    result = project(torch.tensor([[1e-25, 0.0], [-1e10, 1.0]]), rng())
+    torch.testing.assert_close(result.gradient, torch.tensor([-5e9, 0.5]))
+
+
 def test_one_task_is_left_alone() -> None:
     gradient = torch.randn(1, 5)
     result = project(gradient, rng())

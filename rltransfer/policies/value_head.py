@@ -12,6 +12,9 @@ from rltransfer.errors import BadArgument, Diverged
 
 # Bounds on the variance: 1e-4 and 1e6 on the standard deviation, as in Hessel et al. 2018.
 LEAST, MOST = 1e-8, 1e12
+# And on its ratio to the mean square, in units of the dtype's rounding: the difference of two
+# moments that are that close is noise, and returns divided by its root would be huge.
+ROUNDING = 8
 
 Values = TypeVar("Values", np.ndarray, torch.Tensor)
 
@@ -47,8 +50,12 @@ class ValueHead(nn.Module):
 
     @property
     def std(self) -> torch.Tensor:
-        """Standard deviation of the task's returns, within [1e-4, 1e6], shape ()."""
-        return (self.mean_square - self.mean**2).clamp(LEAST, MOST).sqrt()
+        """Standard deviation of the task's returns, within [1e-4, 1e6], shape ().
+
+        At least about a thousandth of their mean in single precision, which resolves no less.
+        """
+        noise = ROUNDING * torch.finfo(self.mean.dtype).eps * self.mean_square
+        return (self.mean_square - self.mean**2).maximum(noise).clamp(LEAST, MOST).sqrt()
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Estimate normalized values, shape (n,), from features, shape (n, in_features)."""
