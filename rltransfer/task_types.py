@@ -36,6 +36,8 @@ class Task:
         extra: The extra of rltransfer that the environment needs; None if none.
         differs_by: Step at which a trajectory differs from the base's at the latest, given the same
             seed and actions; 0 is the observation of ``reset``.
+        mission: What to do, in words; for policies conditioned on a sentence. Empty if there is no
+            such sentence, or if it changes from episode to episode.
 
     Raises:
         BadArgument: A field is outside its range.
@@ -52,6 +54,7 @@ class Task:
     thresholds: tuple[float, ...] = (0.25, 0.5, 0.75)
     extra: str | None = None
     differs_by: int = 1
+    mission: str = ""
 
     def __post_init__(self) -> None:
         _require_name("task id", self.id)
