@@ -10,8 +10,9 @@ The third form fine-tunes a zoo agent instead, for tasks where training from scr
 The last one takes the scores on the cards of the zoo's agents for the tasks they were trained on.
 
 Each family is trained with the hyperparameters of its zoo agent (or the ones below), for the steps
-below. The result is merged into envs/rltransfer_envs/scores.json, where it stays: a reference is a
-frozen constant, so that normalized scores can be compared between versions.
+below, by task or else by family. The result is merged into envs/rltransfer_envs/scores.json, where
+it stays: a reference is a frozen constant, so that normalized scores can be compared between
+versions.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import torch
 from rltransfer.agents import Agent, Card, agents
 from rltransfer.errors import TransferError
 from rltransfer.pretrain import as_agent, pretrain
-from rltransfer.registry import tasks
+from rltransfer.registry import Task, tasks
 from rltransfer.transfer import adapt
 from rltransfer_envs.scores import PATH, merge
 from rltransfer_zoo.train import AGENTS
@@ -64,13 +65,22 @@ FAMILIES: dict[str, tuple[int, str | dict[str, Any]]] = {
     "halfcheetah": (200_000, MUJOCO),
     "hopper": (200_000, MUJOCO),
 }
+# Steps of tasks that take longer than the others of their family.
+STEPS = {
+    "rlt/DoorKey-6x6-v0": 400_000,
+    "rlt/LavaGapS7-v0": 400_000,
+    "rlt/MemoryS11-v0": 400_000,
+    "rlt/RedBlueDoors-6x6-v0": 400_000,
+}
 
 
-def settings_of(family: str) -> tuple[int, dict[str, Any]]:
-    """Steps and hyperparameters of a family."""
-    steps, chosen = FAMILIES[family]
+def settings_of(task: Task) -> tuple[int, dict[str, Any]]:
+    """Steps and hyperparameters of a task: those of its family."""
+    steps, chosen = FAMILIES[task.family]
     settings = dict(AGENTS[chosen]) if isinstance(chosen, str) else dict(chosen)
-    return steps, {k: v for k, v in settings.items() if k not in ("task", "steps")}
+    return STEPS.get(task.id, steps), {
+        k: v for k, v in settings.items() if k not in ("task", "steps")
+    }
 
 
 def finetuned(source: str, id: str, steps: int, *, seed: int, command: str) -> Agent:
@@ -121,7 +131,7 @@ def main() -> int:
         and (args.again or task.reference is None)
     ]
     for task in chosen:
-        steps, settings = settings_of(task.family)
+        steps, settings = settings_of(task)
         started = time.monotonic()
         command = f"python {Path(__file__).parent.name}/reference_scores.py {task.id}"
         command += f" --source {args.source}" if args.source else ""

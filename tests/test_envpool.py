@@ -40,10 +40,13 @@ ROBOTS = {
 ROOMS = (
     *("rlt/DoorKey-5x5-v0", "rlt/DoorKey-6x6-v0", "rlt/DoorKey-8x8-v0", "rlt/EmptyRandom-6x6-v0"),
     *("rlt/FourRooms-v0", "rlt/Unlock-v0", "rlt/UnlockPickup-v0"),
-    *("rlt/LavaGapS5-v0", "rlt/LavaGapS7-v0"),
+    *("rlt/LavaGapS5-v0", "rlt/LavaGapS7-v0", "rlt/DistShift1-v0", "rlt/RedBlueDoors-6x6-v0"),
+    *("rlt/MemoryS11-v0", "rlt/SimpleCrossingS9N2-v0"),
 )
 LEFT, RIGHT, FORWARD, PICKUP, DROP, TOGGLE = range(6)
 STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
+# How MiniGrid numbers what is told apart by its place.
+CODES = {2: "wall", 4: "door", 5: "key", 6: "ball", 7: "box", 8: "goal", 9: "lava"}
 
 
 def pool(task: str, n: int = 1, seed: int | None = 0) -> tuple[PooledVectorEnv, np.ndarray]:
@@ -130,10 +133,23 @@ def build(scalar: gym.Env, env: PooledVectorEnv) -> np.ndarray:
             thing.cur_pos = (x, y)
         if thing is not None and thing.type == "door":
             room.door = thing
+            setattr(room, f"{thing.color}_door", thing)
         if thing is not None and thing.type == "box":
             room.obj = thing
     room.agent_pos, room.agent_dir = tuple(state.agent_pos), state.agent_dir
+    if hasattr(room, "success_pos"):
+        room.success_pos, room.failure_pos = remembered(room)
     return room.gen_obs()["image"].ravel()
+
+
+def remembered(room: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where the hallway of MemoryEnv leads to what was seen at first, and where to the other."""
+    x, y = room.width - 2, room.height // 2
+    ends = [(x, y - 1), (x, y + 1)]
+    first = room.grid.get(1, y - 1).type
+    right = 0 if room.grid.get(x, y - 2).type == first else 1
+    assert room.grid.get(x, y + (2 if right else -2)).type == first
+    return ends[right], ends[1 - right]
 
 
 def wish(room: Any) -> int:
@@ -145,8 +161,8 @@ def wish(room: Any) -> int:
         return towards(room, things["key"], PICKUP)
     if shut:
         return towards(room, shut, TOGGLE)
-    if "goal" in things:
-        return towards(room, things["goal"], FORWARD)
+    if "goal" in things or hasattr(room, "success_pos"):
+        return towards(room, things.get("goal") or room.success_pos, FORWARD)
     if room.carrying is not None:
         ahead = room.grid.get(*room.front_pos)
         return DROP if ahead is None else LEFT
@@ -231,9 +247,9 @@ def test_rooms_begin_alike(task: str) -> None:
     times = 1500
     samples = first_layouts(task, times)
     kinds: dict[str, Any] = {"agent": lambda grid, place, facing: (place, facing)}
-    for code, name in ((4, "door"), (5, "key"), (7, "box"), (8, "goal"), (9, "lava"), (2, "wall")):
+    for code, name in CODES.items():
         kinds[name] = lambda grid, *_, code=code: np.argwhere(grid[:, :, 0] == code).tobytes()
-    kinds["colors"] = lambda grid, *_: tuple(np.unique(grid[:, :, 1][grid[:, :, 0] >= 4]))
+    kinds["colors"] = lambda grid, *_: tuple(grid[:, :, 1][grid[:, :, 0] >= 4])
     for name, feature in kinds.items():
         counts = [{}, {}]
         for sample, count in zip(samples, counts, strict=True):

@@ -16,7 +16,7 @@ from rltransfer import registry
 from rltransfer.check import CheckReport, check_tasks
 from rltransfer.errors import BadArgument, RegistrationConflict
 from rltransfer.trajectories import first_difference, play
-from rltransfer_envs import measure_random, scores, wrappers
+from rltransfer_envs import measure_random, minigrid, scores, wrappers
 from rltransfer_envs.acrobot import Acrobot
 from rltransfer_envs.cartpole import CartPole
 from rltransfer_envs.family import Family
@@ -66,6 +66,37 @@ def test_task_says_what_it_is(task: registry.Task) -> None:
     )
     assert task.random is not None
     assert "measure_random" in task.scores_from and "gymnasium" in task.scores_from
+
+
+@pytest.mark.parametrize("task", [t for t in TASKS if t.mission], ids=lambda task: task.id)
+def test_mission_is_that_of_the_environment(task: registry.Task) -> None:
+    needs(task.extra)
+    env = registry.make(task.id)
+    for seed in range(10):
+        env.reset(seed=seed)
+        assert env.get_wrapper_attr("mission") == task.mission
+
+
+def test_a_task_of_minigrid_has_a_mission_unless_it_changes() -> None:
+    without = {t.id for t in TASKS if t.family == "minigrid" and not t.mission}
+    assert without == {"rlt/UnlockPickup-v0"}
+    pytest.importorskip("minigrid")
+    env = registry.make("rlt/UnlockPickup-v0")
+    missions = set()
+    for seed in range(10):
+        env.reset(seed=seed)
+        missions.add(env.get_wrapper_attr("mission"))
+    assert len(missions) > 1
+
+
+def test_sets_of_rooms_to_learn_together_share_their_spaces() -> None:
+    pytest.importorskip("minigrid")
+    assert [len(set(rooms)) for rooms in (minigrid.MT3, minigrid.MT5, minigrid.MT7)] == [3, 5, 7]
+    assert minigrid.MT5[:3] == minigrid.MT3 and minigrid.MT7[:5] == minigrid.MT5
+    for id in minigrid.MT7:
+        env = registry.make(id)
+        assert env.observation_space == gym.spaces.Box(0, 255, (147,), np.uint8)
+        assert env.action_space == gym.spaces.Discrete(7)
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)

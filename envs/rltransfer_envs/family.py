@@ -30,6 +30,7 @@ class Variant:
         entry_point: Constructor, when it is not the family's.
         steps: Target budget, when it is not the family's.
         differs_by: See :class:`rltransfer.registry.Task`.
+        mission: See :class:`rltransfer.registry.Task`.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Variant:
     entry_point: str | None = None
     steps: int | None = None
     differs_by: int = 1
+    mission: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,7 @@ class Family:
         steps: Target budget of the pairs, in environment steps.
         agent: Zoo agent trained on the source; None if there is none.
         extra: Extra of rltransfer that brings the simulator; None if none is needed.
+        mission: Of the source; see :class:`rltransfer.registry.Task`.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Family:
     max_episode_steps: int | None = None
     agent: str | None = None
     extra: str | None = None
+    mission: str = ""
 
     def register(self, variants: Sequence[Variant]) -> None:
         """Register the source, every variant, and the pairs between them.
@@ -78,7 +82,7 @@ class Family:
             variants: The variants, in the order in which they should be listed.
         """
         self._register_env(self.source, self.entry_point, self.kwargs, ())
-        self._register_task(self.source, self.summary, params=self.kwargs)
+        self._register_task(self.source, self.summary, params=self.kwargs, mission=self.mission)
         for variant in variants:
             entry_point = variant.entry_point or self.entry_point
             self._register_env(variant.id, entry_point, variant.kwargs, variant.wrappers)
@@ -88,6 +92,7 @@ class Family:
                 base=self.source,
                 params={**variant.kwargs, **{w.name: w.kwargs for w in variant.wrappers}},
                 differs_by=variant.differs_by,
+                mission=variant.mission,
             )
             self.register_pair(variant)
 

@@ -6,108 +6,28 @@ All share Box(147) observations and Discrete(7) actions, so weights fit from any
 from __future__ import annotations
 
 import importlib
-from dataclasses import replace
 
 import gymnasium as gym
 
-from rltransfer_envs.family import Family, Variant
-
-_SOURCE = Family(
-    name="minigrid",
-    source="",
-    summary="",
-    entry_point="rltransfer_envs.minigrid:flat_room",
-    steps=100_000,
-    extra="minigrid",
+from rltransfer_envs.family import Variant
+from rltransfer_envs.minigrid_rooms import (
+    DOORKEY,
+    DOORKEY_VARIANTS,
+    EMPTY,
+    EMPTY_VARIANTS,
+    LAVA,
+    LAVA_VARIANTS,
+    MEMORY,
+    REDBLUE,
+    UNLOCK,
+    UNLOCK_VARIANTS,
 )
 
-DOORKEY = replace(
-    _SOURCE,
-    source="rlt/DoorKey-5x5-v0",
-    summary="fetch a key, open the door, reach the goal; 5x5",
-    kwargs={"room": "DoorKeyEnv", "size": 5},
-    agent="doorkey-5x5",
-)
-EMPTY = replace(
-    _SOURCE,
-    source="rlt/EmptyRandom-6x6-v0",
-    summary="reach the goal in an empty 6x6 room, from anywhere",
-    kwargs={"room": "EmptyEnv", "size": 6, "agent_start_pos": None},
-)
-UNLOCK = replace(
-    _SOURCE,
-    source="rlt/Unlock-v0",
-    summary="fetch a key and open a door",
-    kwargs={"room": "UnlockEnv"},
-)
-LAVA = replace(
-    _SOURCE,
-    source="rlt/LavaGapS5-v0",
-    summary="reach the goal through a gap in lava; 5x5",
-    kwargs={"room": "LavaGapEnv", "size": 5},
-)
-
-DOORKEY_VARIANTS = (
-    Variant(
-        id="rlt/DoorKey-6x6-v0",
-        pair="doorkey-6x6",
-        summary="fetch a key, open the door, reach the goal; 6x6",
-        shift="layout",
-        expect="help",
-        why="the same chain of key, door and goal in a slightly larger room",
-        kwargs={"room": "DoorKeyEnv", "size": 6},
-        differs_by=0,
-    ),
-    Variant(
-        id="rlt/DoorKey-8x8-v0",
-        pair="doorkey-8x8",
-        summary="fetch a key, open the door, reach the goal; 8x8",
-        shift="layout",
-        expect="help",
-        why="the same chain, but so long that scratch hardly ever stumbles on the goal",
-        kwargs={"room": "DoorKeyEnv", "size": 8},
-        steps=200_000,
-        differs_by=0,
-    ),
-)
-EMPTY_VARIANTS = (
-    Variant(
-        id="rlt/FourRooms-v0",
-        pair="empty-fourrooms",
-        summary="reach the goal through four rooms",
-        shift="layout",
-        expect="help",
-        why="walking to a goal in view is the same skill; finding the gaps between rooms is new",
-        kwargs={"room": "FourRoomsEnv"},
-        steps=300_000,
-        differs_by=0,
-    ),
-)
-UNLOCK_VARIANTS = (
-    Variant(
-        id="rlt/UnlockPickup-v0",
-        pair="unlock-unlockpickup",
-        summary="fetch a key, open a door, pick up the box behind it",
-        shift="layout",
-        expect="help",
-        why="the source does the first half, which scratch must find before it sees any reward",
-        kwargs={"room": "UnlockPickupEnv"},
-        steps=200_000,
-        differs_by=0,
-    ),
-)
-LAVA_VARIANTS = (
-    Variant(
-        id="rlt/LavaGapS7-v0",
-        pair="lavagap-s7",
-        summary="reach the goal through a gap in lava; 7x7",
-        shift="layout",
-        expect="help",
-        why="the same gap and goal in a larger room: the way around lava stays the same",
-        kwargs={"room": "LavaGapEnv", "size": 7},
-        differs_by=0,
-    ),
-)
+# Sets of tasks to learn together: Hendawy et al. 2024, "Multi-Task Reinforcement Learning with
+# Mixture of Orthogonal Experts".
+MT3 = ("rlt/LavaGapS7-v0", "rlt/RedBlueDoors-6x6-v0", "rlt/MemoryS11-v0")
+MT5 = (*MT3, "rlt/DoorKey-6x6-v0", "rlt/DistShift1-v0")
+MT7 = (*MT5, "rlt/SimpleCrossingS9N2-v0", "rlt/MultiRoom-N2-S4-v0")
 
 
 def flat_room(*, room: str, **kwargs: object) -> gym.Env:
@@ -133,6 +53,8 @@ def register() -> None:
     EMPTY.register(EMPTY_VARIANTS)
     UNLOCK.register(UNLOCK_VARIANTS)
     LAVA.register(LAVA_VARIANTS)
+    REDBLUE.register(())
+    MEMORY.register(())
     DOORKEY.register_pair(
         Variant(
             id=UNLOCK.source,
