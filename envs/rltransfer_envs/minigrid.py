@@ -11,6 +11,7 @@ import gymnasium as gym
 
 from rltransfer_envs.family import Variant
 from rltransfer_envs.minigrid_rooms import (
+    DISTSHIFT,
     DOORKEY,
     DOORKEY_VARIANTS,
     EMPTY,
@@ -53,8 +54,8 @@ def register() -> None:
     EMPTY.register(EMPTY_VARIANTS)
     UNLOCK.register(UNLOCK_VARIANTS)
     LAVA.register(LAVA_VARIANTS)
-    REDBLUE.register(())
-    MEMORY.register(())
+    for alone in (REDBLUE, MEMORY, DISTSHIFT):
+        alone.register(())
     DOORKEY.register_pair(
         Variant(
             id=UNLOCK.source,

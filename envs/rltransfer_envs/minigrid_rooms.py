@@ -62,6 +62,14 @@ MEMORY = replace(
     kwargs={"room": "MemoryEnv", "size": 11},
     mission="go to the matching object at the end of the hallway",
 )
+# The same room in each episode, which scratch learns in 25,000 steps: no target for a pair.
+DISTSHIFT = replace(
+    _SOURCE,
+    source="rlt/DistShift1-v0",
+    summary="reach the goal around two strips of lava; 9x7",
+    kwargs={"room": "DistShiftEnv", "strip2_row": 2},
+    mission=_GOAL,
+)
 
 DOORKEY_VARIANTS = (
     Variant(
@@ -131,7 +139,7 @@ EMPTY_VARIANTS = (
             "obstacle_type": "wall",
         },
         mission="find the opening and get to the green goal square",
-        steps=200_000,
+        steps=300_000,
         differs_by=0,
     ),
 )
@@ -159,17 +167,6 @@ LAVA_VARIANTS = (
         why="the same gap and goal in a larger room: the way around lava stays the same",
         kwargs={"room": "LavaGapEnv", "size": 7},
         mission=_LAVA,
-        differs_by=0,
-    ),
-    Variant(
-        id="rlt/DistShift1-v0",
-        pair="lavagap-distshift",
-        summary="reach the goal around two strips of lava; 9x7",
-        shift="layout",
-        expect="help",
-        why="the source walks around lava to a goal; only where the lava lies is new",
-        kwargs={"room": "DistShiftEnv", "strip2_row": 2},
-        mission=_GOAL,
         differs_by=0,
     ),
 )
