@@ -2,72 +2,19 @@
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Any
+from collections.abc import Mapping
 
-import numpy as np
-
-from rltransfer.engine.multitask.options import MultiTaskOptions
 from rltransfer.engine.multitask.runner import MultiTaskEngine
-from rltransfer.errors import BadArgument
-from rltransfer.training.multitask.sampling import LearningProgress, divide
+from rltransfer.training.multitask.mixin import MultiTaskMixin
 from rltransfer.training.ppo import TransferPPO
-from rltransfer.vec.multitask import MultiTaskVecEnv
-
-# Episodes of a task whose mean is logged, as many as SB3 takes.
-RECENT = 100
 
 
-class MultiTaskPPO(TransferPPO):
+class MultiTaskPPO(MultiTaskMixin, TransferPPO):
     """PPO (Schulman et al. 2017) for a multi-task policy on a :class:`MultiTaskVecEnv`.
 
     Each task has its own discount factor, standardized advantages and normalized returns; a
-    minibatch has of each task what the rollout has of it.
-
-    Attributes:
-        multitask_options: How tasks are weighed against each other.
-        progress_sampling: Gives environments to tasks by learning progress; None to leave them
-            where they are.
+    minibatch has of each task what the rollout has of it. See :class:`MultiTaskMixin`.
     """
-
-    multitask_options = MultiTaskOptions()
-    progress_sampling: LearningProgress | None = None
-    _returns: dict[str, deque[float]]
-    _new_returns: dict[str, list[float]]
-
-    @property
-    def tasks_env(self) -> MultiTaskVecEnv:
-        """The environments.
-
-        Raises:
-            BadArgument: They are not of many tasks.
-        """
-        env = self.get_env()
-        if not isinstance(env, MultiTaskVecEnv):
-            raise BadArgument(
-                f"MultiTaskPPO trains on a MultiTaskVecEnv, and has {type(env).__name__}: make it "
-                "with rltransfer.fresh_multitask, or use PPO for one task"
-            )
-        return env
-
-    def collect_rollouts(
-        self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int
-    ) -> bool:
-        """Collect a rollout; see ``OnPolicyAlgorithm.collect_rollouts``."""
-        self._new_returns = {}
-        tasks = self.tasks_env
-        gammas = np.array([task.gamma for task in tasks.tasks], np.float32)
-        rollout_buffer.gamma = gammas[tasks.task_of_row]
-        going_on = super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
-        if going_on and self.progress_sampling is not None:
-            self._sample_anew(self.progress_sampling)
-        return going_on
-
-    def train(self) -> None:
-        """Update the policy on the rollout buffer."""
-        super().train()
-        self._follow_observations()
-        self._log_tasks()
 
     def _running(self) -> MultiTaskEngine:
         if not isinstance(self._engine, MultiTaskEngine) or (
@@ -76,79 +23,12 @@ class MultiTaskPPO(TransferPPO):
             self._engine = MultiTaskEngine(self, self.engine_options)
         return self._engine
 
-    def _excluded_save_params(self) -> list[str]:
-        own = ["multitask_options", "progress_sampling", "_returns", "_new_returns"]
-        return [*super()._excluded_save_params(), *own]
-
-    def _update_info_buffer(self, infos: list[dict[str, Any]], dones: Any = None) -> None:
-        super()._update_info_buffer(infos, dones)
-        for row in np.flatnonzero(dones).tolist():
-            episode = infos[row].get("episode")
-            if episode is not None:
-                id = infos[row]["task"]
-                known = self.__dict__.setdefault("_returns", {})
-                known.setdefault(id, deque(maxlen=RECENT)).append(episode["r"])
-                self._new_returns.setdefault(id, []).append(episode["r"])
-
-    def _sample_anew(self, sampling: LearningProgress) -> None:
-        """Move environments to the tasks that learn most, between two rollouts."""
-        if not sampling.observe(self._new_returns):
-            return
-        env = self.tasks_env
-        wanted = divide(sampling.weights(), len(env.blocks))
-        rows, first = env.assign(_moved([block.task for block in env.blocks], wanted))
-        last: Any = self._last_obs
-        last[rows] = first
-        self._last_episode_starts[rows] = True  # pyright: ignore[reportOptionalSubscript]
-        self.policy.reset_noise()
-
-    def _follow_observations(self) -> None:
-        """Let the statistics of trained encoders follow what was observed."""
-        policy: Any = self.policy
-        if not len(policy.observation_stats):
-            return
-        packed = self.rollout_buffer.observations.reshape(-1, policy.packing.width)
-        tasks = packed[:, 0].astype(np.int64)
-        for name, stats in policy.observation_stats.items():
-            encoder = policy.actor.encoders[name]
-            users = [i for i, task in enumerate(policy.tasks) if task.encoder == name]
-            rows = np.isin(tasks, users)
-            if rows.any() and all(p.requires_grad for p in encoder.parameters()):
-                stats.update(packed[rows, 1 : 1 + len(stats.mean)])
+    def _losses_by_task(self) -> Mapping[int, Mapping[str, float]]:
+        last = self._running().last
+        return last.by_task if last else {}
 
     def _log_tasks(self) -> None:
-        policy: Any = self.policy
-        env = self.tasks_env
-        rows = np.bincount(env.task_of_row, minlength=len(policy.tasks)) / env.num_envs
-        engine = self._running()
-        record = self.logger.record
-        for index, task in enumerate(policy.tasks):
-            if not rows[index]:
-                continue
-            head = policy.value_heads[task.key]
-            record(f"{task.id}/share_of_steps", float(rows[index]))
-            record(f"{task.id}/return_mean", head.mean.item())
-            record(f"{task.id}/return_std", head.std.item())
-            recent = self.__dict__.get("_returns", {}).get(task.id)
-            if recent:
-                record(f"{task.id}/ep_rew_mean", float(np.mean(recent)))
-            losses = engine.last.by_task.get(index, {}) if engine.last else {}
-            for name, value in losses.items():
-                record(f"{task.id}/{name}", value)
-        if engine.conflicts is not None:
-            record("train/gradient_conflicts", engine.conflicts)
-
-
-def _moved(tasks: list[int], wanted: list[int]) -> list[int]:
-    """Give blocks to tasks so that as few as possible change."""
-    left, moved = list(wanted), list(tasks)
-    free = []
-    for i, task in enumerate(tasks):
-        if left[task]:
-            left[task] -= 1
-        else:
-            free.append(i)
-    missing = [task for task, count in enumerate(left) for _ in range(count)]
-    for i, task in zip(free, missing, strict=True):
-        moved[i] = task
-    return moved
+        super()._log_tasks()
+        conflicts = self._running().conflicts
+        if conflicts is not None:
+            self.logger.record("train/gradient_conflicts", conflicts)
