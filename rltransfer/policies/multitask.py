@@ -109,7 +109,6 @@ class MultiTaskPolicy(PolicyByTask):
     ) -> tuple[Tensor, Tensor, Tensor]:
         batch = self._sorted(obs)
         acting, judging = self._features(batch)
-        in_order = actions if batch.order is None else actions[batch.order]
-        log_prob, entropy = self._evaluate(batch, acting, in_order)
+        log_prob, entropy = self._evaluate(batch, acting, batch.sorted(actions))
         values = self._values(batch, judging, normalized=normalized)
         return batch.unsorted(values), batch.unsorted(log_prob), batch.unsorted(entropy)

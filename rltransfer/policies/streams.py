@@ -60,6 +60,10 @@ class Sorted:
             start += rows
         return cls(observations, tasks, tuple(parts), order)
 
+    def sorted(self, values: Tensor) -> Tensor:
+        """Bring numbers, one a row of the given batch, into the order of tasks."""
+        return values if self.order is None else values[self.order]
+
     def unsorted(self, values: Tensor) -> Tensor:
         """Bring results, one a row, into the order of the given batch."""
         if self.order is None:

@@ -55,10 +55,14 @@ class MultiTaskMixin(TransferMixin):
         tasks = self.tasks_env
         gammas = np.array([task.gamma for task in tasks.tasks], np.float32)
         rollout_buffer.gamma = gammas[tasks.task_of_row]
-        going_on = super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
+        going_on = self._collect(env, callback, rollout_buffer, n_rollout_steps)
         if going_on and self.progress_sampling is not None:
             self._sample_anew(self.progress_sampling)
         return going_on
+
+    def _collect(self, env: Any, callback: Any, buffer: Any, n_steps: int) -> bool:
+        """Collect a rollout into a buffer that has a discount factor for each environment."""
+        return super().collect_rollouts(env, callback, buffer, n_steps)
 
     def train(self) -> None:
         """Update the policy on the rollout buffer."""
