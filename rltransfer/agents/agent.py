@@ -13,6 +13,7 @@ import torch
 
 from rltransfer.agents import building, bundle, checks, document, reading, text
 from rltransfer.agents.card import Card, Score
+from rltransfer.agents.multitask.methods import TaskMethods
 from rltransfer.agents.normalization import Normalization
 from rltransfer.errors import BadArgument, BadCheckpoint, TransferError, UnknownName, suggest
 
@@ -20,7 +21,7 @@ __all__ = ["Agent", "Card", "Score"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Agent:
+class Agent(TaskMethods):
     """A trained policy, the spaces it lives in, and how it was trained.
 
     All fields but the tensors and the spaces are JSON data: schedules and classes are written as

@@ -12,13 +12,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from rltransfer.agents import classes as named
 from rltransfer.agents import hyperparameters, policies
-from rltransfer.errors import BadArgument, BadCheckpoint, printable
+from rltransfer.errors import BadArgument, BadCheckpoint, TransferError, printable
+from rltransfer.policies.multitask import MultiTaskPolicy
 
 if TYPE_CHECKING:
     from rltransfer.agents.agent import Agent
 
 # Steps of a rollout, times the actions that can be masked: a hundred times what trainings have.
 _MAX_ROLLOUT = 2**26
+
+# What an operation costs besides the elements that it makes: many small layers take long, too.
+_PER_CALL = 2**10
 
 
 class _Budget(TorchDispatchMode):
@@ -32,6 +36,7 @@ class _Budget(TorchDispatchMode):
         super().__init__()
         # Initializing a layer takes several temporary tensors of its size.
         self.left = 32 * sum(tensor.numel() for tensor in weights.values()) + 2**26
+        self.left += _PER_CALL * 2**6 * len(weights)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and count what it made; in-place operations make nothing."""
@@ -39,6 +44,7 @@ class _Budget(TorchDispatchMode):
         if not func._schema.name.endswith("_"):
             made = result if isinstance(result, tuple | list) else (result,)
             self.left -= sum(part.numel() for part in made if isinstance(part, torch.Tensor))
+        self.left -= _PER_CALL
         if self.left < 0:
             raise MemoryError("it asks for far more memory than its weights take")
         return result
@@ -93,7 +99,7 @@ def _naming(agent: Agent) -> Iterator[None]:
         yield
     except (
         *(ArithmeticError, AssertionError, LookupError, MemoryError),
-        *(NotImplementedError, RuntimeError, TypeError, ValueError),
+        *(NotImplementedError, RuntimeError, TransferError, TypeError, ValueError),
     ) as error:
         why = str(error).splitlines()[0] if str(error) else repr(error)
         why = printable(why[:500])
@@ -107,7 +113,7 @@ def _construct(kind: Any, given: dict[str, Any], agent: Agent) -> Any:
     wanted = given["policy_kwargs"]
     # Orthogonal weights would take most of the time. A policy of the user may want them, or not
     # know the argument.
-    quick = isinstance(given["policy"], str)
+    quick = isinstance(given["policy"], str) or given["policy"] is MultiTaskPolicy
     if quick:
         given = {**given, "policy_kwargs": {**wanted, "ortho_init": False}}
     _check_rollout(agent)

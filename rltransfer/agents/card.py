@@ -58,6 +58,8 @@ class Card:
         created: When it was made, as an ISO 8601 date or time.
         notes: Free text.
         source: Agent that it was made from, or empty when it started from scratch.
+        scores: Measured score on each task, by Gymnasium id, of an agent of several tasks; empty
+            for one of a single task, whose score is ``score``.
     """
 
     name: str
@@ -70,14 +72,14 @@ class Card:
     created: str = ""
     notes: str = ""
     source: str = ""
+    scores: Mapping[str, Score] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.name:
             raise BadArgument("a card needs a name, such as 'cartpole'")
-        for name in ("name", "task"):
-            if not getattr(self, name).isprintable():  # a terminal would act upon it
-                raise BadArgument(
-                    f"card {name}={getattr(self, name)!r:.80}: expected printable text"
-                )
+        texts = [("name", self.name), ("task", self.task), *(("scores", id) for id in self.scores)]
+        for name, text in texts:
+            if not text.isprintable():  # a terminal would act upon it
+                raise BadArgument(f"card {name}={text!r:.80}: expected printable text")
         if self.steps < 0:
             raise BadArgument(f"card steps={self.steps}: expected 0 or more environment steps")

@@ -6,12 +6,18 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 from stable_baselines3.common import torch_layers
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 
+from rltransfer.agents import spaces
+from rltransfer.agents.multitask import codec
 from rltransfer.errors import BadArgument, BadCheckpoint
+from rltransfer.policies.multitask import MultiTaskPolicy
+from rltransfer.policies.task_features import TaskFeatures
+from rltransfer.policies.tasks import PolicyTask
 
 _MAX_DEPTH = 16
 
@@ -22,7 +28,12 @@ def _public(module: Any, base: type, prefix: str) -> Iterator[tuple[str, type]]:
             yield f"{prefix}.{name}", value
 
 
-#: Classes that a file may name: layers, optimizers and SB3's own features extractors.
+#: Name of the policy of several tasks.
+MULTITASK = "rltransfer.MultiTaskPolicy"
+#: Name of the features extractor that is one task's way through such a policy.
+TASK_FEATURES = "rltransfer.TaskFeatures"
+
+#: Classes that a file may name: layers, optimizers, SB3's own features extractors, and ours.
 KNOWN: dict[str, type] = {
     **dict(_public(torch.nn, torch.nn.Module, "torch.nn")),
     **dict(_public(torch.optim, torch.optim.Optimizer, "torch.optim")),
@@ -30,6 +41,8 @@ KNOWN: dict[str, type] = {
     "stable_baselines3.NatureCNN": torch_layers.NatureCNN,
     "stable_baselines3.CombinedExtractor": torch_layers.CombinedExtractor,
     "stable_baselines3.RMSpropTFLike": RMSpropTFLike,
+    MULTITASK: MultiTaskPolicy,
+    TASK_FEATURES: TaskFeatures,
 }
 _NAMES = {value: name for name, value in KNOWN.items()}
 
@@ -85,11 +98,12 @@ def check_given(given: Any) -> dict[str, type]:
 def encode(value: Any, found: dict[str, type], where: str = "policy_kwargs") -> Any:
     """Write a policy argument as JSON data.
 
-    Tuples, classes, and mappings with other keys than plain text are tagged with ``$tuple``,
-    ``$class`` and ``$dict``.
+    Tuples, classes, spaces, tasks, and mappings with other keys than plain text are tagged with
+    ``$tuple``, ``$class``, ``$space``, ``$task`` and ``$dict``.
 
     Args:
-        value: None, a boolean, number, text, class, or a list, tuple or dict of these.
+        value: None, a boolean, number, text, class, space, task of a multi-task policy, or a list,
+            tuple or dict of these.
         found: Filled with the classes of the user that were met, by name.
         where: How to call ``value`` in an error.
 
@@ -101,6 +115,10 @@ def encode(value: Any, found: dict[str, type], where: str = "policy_kwargs") -> 
         if name not in KNOWN:
             found[name] = value
         return {"$class": name}
+    if isinstance(value, gym.Space):
+        return {"$space": spaces.encode(value)}
+    if isinstance(value, PolicyTask):
+        return {"$task": codec.encode(value)}
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, Mapping):
@@ -127,6 +145,7 @@ def check(data: Any) -> None:
     Raises:
         BadCheckpoint: They are not.
     """
+    codec.check_size(data)
     try:
         decode(data, _AnyClass())
     except (TypeError, ValueError) as error:
@@ -169,6 +188,10 @@ def decode(data: Any, classes: Mapping[str, type], *, depth: int = 0) -> Any:
     content = data[tag]
     if len(data) == 1 and tag == "$class" and isinstance(content, str):
         return find(content, classes)
+    if len(data) == 1 and tag == "$space":
+        return spaces.decode(content)
+    if len(data) == 1 and tag == "$task":
+        return codec.decode(content)
     if len(data) == 1 and tag == "$tuple" and isinstance(content, list):
         return tuple(decode(content, classes, depth=depth + 1))
     if len(data) == 1 and tag == "$dict" and isinstance(content, list):

@@ -34,9 +34,7 @@ def write(agent: Agent) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         **{f"stats/{name}": value for name, value in stats.items()},
     }
     document = {
-        "card": dataclasses.asdict(
-            dataclasses.replace(agent.card, versions=dict(agent.card.versions))
-        ),
+        "card": _write_card(agent.card),
         "algorithm": agent.algorithm,
         "policy": agent.policy,
         "policy_kwargs": dict(agent.policy_kwargs),
@@ -81,6 +79,13 @@ def read(tensors: Mapping[str, torch.Tensor], document: Mapping[str, Any]) -> di
     }
 
 
+def _write_card(card: Card) -> dict[str, Any]:
+    plain = dataclasses.replace(card, versions=dict(card.versions), scores=dict(card.scores))
+    written = dataclasses.asdict(plain)
+    # Agents of one task have none, and stay byte for byte what they were before there were any.
+    return written if card.scores else {k: v for k, v in written.items() if k != "scores"}
+
+
 def read_card(data: Mapping[str, Any]) -> Card:
     """Rebuild a card.
 
@@ -92,12 +97,14 @@ def read_card(data: Mapping[str, Any]) -> Card:
     texts = ("name", "task", "command", "created", "notes", "source")
     score = take(data, "score", dict, type(None))
     versions = take(data, "versions", dict)
+    scores = take(data, "scores", dict) if "scores" in data else {}
     return Card(
         **{name: take(data, name, str) for name in texts},
         steps=take(data, "steps", int),
         seed=take(data, "seed", int, type(None)),
         score=None if score is None else _score(score),
         versions={name: take(versions, name, str) for name in versions},
+        scores={id: _score(take(scores, id, dict)) for id in scores},
     )
 
 

@@ -66,7 +66,8 @@ def policy_name(model: Any, found: dict[str, type]) -> str:
         if kind is known:
             return alias
     name = named.name_of(kind)
-    found[name] = kind
+    if name not in named.KNOWN:
+        found[name] = kind
     return name
 
 

@@ -10,6 +10,7 @@ import torch
 from rltransfer.agents import classes as named
 from rltransfer.agents import hyperparameters, policies, vec_statistics
 from rltransfer.errors import BadArgument
+from rltransfer.policies.multitask import MultiTaskPolicy
 
 
 def fields_of(
@@ -31,7 +32,7 @@ def fields_of(
     return {
         "algorithm": algorithm,
         "policy": policies.policy_name(model, found),
-        "policy_kwargs": named.encode(model.policy_kwargs, found),
+        "policy_kwargs": named.encode(_policy_kwargs(model), found),
         "observation_space": model.policy.observation_space,
         "action_space": model.policy.action_space,
         "weights": _weights(model.policy),
@@ -40,6 +41,18 @@ def fields_of(
         "optimizer": _moments(model.policy) if optimizer else None,
         "classes": found,
     }
+
+
+def _policy_kwargs(model: Any) -> Mapping[str, Any]:
+    """The arguments as data can hold them: tasks may have been given in other forms."""
+    if not isinstance(model.policy, MultiTaskPolicy):
+        return model.policy_kwargs
+    given = {**model.policy_kwargs, "tasks": list(model.policy.tasks)}
+    vectors = (given.get("conditioning_kwargs") or {}).get("vectors")
+    if vectors is not None:
+        rows = [[float(number) for number in row] for row in vectors]
+        given["conditioning_kwargs"] = {**given["conditioning_kwargs"], "vectors": rows}
+    return given
 
 
 def _weights(policy: torch.nn.Module) -> dict[str, torch.Tensor]:

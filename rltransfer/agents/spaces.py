@@ -69,6 +69,11 @@ def decode(data: Any, *, depth: int = 0) -> gym.Space:
     return space
 
 
+def described(data: Any) -> int:
+    """Count the elements that a description asks for, without making the space."""
+    return _described(data, 0)
+
+
 def _write_box(space: spaces.Box) -> dict[str, Any]:
     return {
         "dtype": _dtype_name(space.dtype),

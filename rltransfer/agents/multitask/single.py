@@ -1,0 +1,231 @@
+"""One task of a multi-task agent as an agent of its own, with the same outputs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.preprocessing import is_image_space
+from torch import Tensor
+
+from rltransfer.agents import classes as named
+from rltransfer.agents.multitask.names import full_name, known
+from rltransfer.agents.multitask.parts import PASSED_ON, first_linear, live_policy
+from rltransfer.agents.normalization import Normalization, RunningStats
+from rltransfer.errors import SpaceMismatch
+from rltransfer.policies.encoders import ClassEncoder, VectorEncoder
+from rltransfer.policies.observation_stats import CLIP, EPSILON
+from rltransfer.policies.task_features import seen
+from rltransfer.policies.tasks import PolicyTask
+from rltransfer.policies.trunks import MlpTrunk
+
+if TYPE_CHECKING:
+    from rltransfer.agents.agent import Agent
+
+#: Linear layer of an SB3 policy: its name, weight and bias.
+_Layer = tuple[str, Tensor, Tensor]
+
+
+def for_task(agent: Agent, id: str) -> Agent:
+    """Make the agent of one task; see :meth:`Agent.for_task`."""
+    known(agent, id)
+    if not agent.multitask:
+        return agent
+    policy = live_policy(agent)
+    task = policy.tasks[policy.index(id)]
+    _check_spaces(task)
+    plain = isinstance(policy.actor.trunk, MlpTrunk) and isinstance(
+        policy.actor.encoders[task.encoder], VectorEncoder | ClassEncoder
+    )
+    with torch.no_grad():
+        layers = [*_heads(policy, task)]
+        if plain:
+            layers += [*_plain_layers(policy, task)]
+        weights = {f"{name}.{part}": value for name, *both in layers for part, value in
+                   zip(("weight", "bias"), both, strict=True)}  # fmt: skip
+        weights |= {} if plain else _features(policy, task)
+    if task.continuous:
+        weights["log_std"] = policy.log_stds[task.head]
+    given = _plain_arguments(policy) if plain else _feature_arguments(agent, policy, task)
+    return dataclasses.replace(
+        agent,
+        algorithm="maskable_ppo" if task.masked else "ppo",
+        policy=_policy_name(task, plain=plain),
+        policy_kwargs={**_passed_on(agent, task), **given},
+        observation_space=seen(task.observation_space),
+        action_space=task.action_space,
+        weights={name: value.detach().clone().contiguous() for name, value in weights.items()},
+        hyperparameters=_hyperparameters(agent, task),
+        normalization=_normalization(policy, task),
+        optimizer=None,
+        card=_card(agent, id),
+    )
+
+
+def _check_spaces(task: PolicyTask) -> None:
+    """Refuse what policies of SB3 count otherwise: whole numbers that begin elsewhere than at 0."""
+    everything = [task.observation_space, task.action_space]
+    if isinstance(task.observation_space, spaces.Dict):
+        everything += task.observation_space.spaces.values()
+    for space in everything:
+        start: Any = getattr(space, "start", 0)
+        if start if isinstance(space, spaces.Discrete) else torch.as_tensor(start).any():
+            raise SpaceMismatch(
+                f"{task.id} has {space}, whose numbers do not begin at 0 as Stable-Baselines3 "
+                "takes them: wrap the task, or act with policy.act(id, observations)"
+            )
+
+
+def _heads(policy: Any, task: PolicyTask) -> Iterator[_Layer]:
+    action, value = policy.action_heads[task.head], policy.value_heads[task.key]
+    yield "action_net", action.weight, action.bias
+    # mean + std * (W h + b), in double precision: the statistics may be large.
+    std, mean, linear = value.std.double(), value.mean.double(), value.linear
+    bias = mean + std * linear.bias.double()
+    yield "value_net", (std * linear.weight.double()).to(linear.weight), bias.to(linear.bias)
+
+
+def _plain_layers(policy: Any, task: PolicyTask) -> Iterator[_Layer]:
+    for name, stream in (("policy_net", policy.actor), ("value_net", policy.critic)):
+        first = first_linear(stream.encoders[task.encoder])
+        layers = [_with_statistics(policy, task, first.weight, first.bias)]
+        layers += [(layer[0].weight, layer[0].bias) for layer in stream.trunk.layers]
+        told = context_of(policy, task)
+        if told is not None:
+            layers[1] = _with_context(*layers[1], told)
+        for i, (weight, bias) in enumerate(layers):
+            # An activation, which has no tensors, follows each.
+            yield f"mlp_extractor.{name}.{2 * i}", weight, bias
+
+
+def context_of(policy: Any, task: PolicyTask) -> Tensor | None:
+    """What tells the trunk of a policy this task, shape (c,); None where nothing does."""
+    if policy.context is None:
+        return None
+    index = torch.tensor([policy.index(task.id)])
+    return policy.context(index, policy.value_heads[task.key].mean)[0]
+
+
+def _with_context(weight: Tensor, bias: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+    """The columns of a constant, moved into the bias."""
+    own = weight.shape[1] - len(told)
+    constant = weight[:, own:].double() @ told.double()
+    return weight[:, :own], (bias.double() + constant).to(bias)
+
+
+def _with_statistics(
+    policy: Any, task: PolicyTask, weight: Tensor, bias: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Binary observations with their normalization moved into the layer.
+
+    ``VecNormalize`` does not take them; and what it would do to 0 and to 1, clipping too, is linear
+    between them.
+    """
+    if task.encoder not in policy.observation_stats or isinstance(
+        task.observation_space, spaces.Box
+    ):
+        return weight, bias
+    stats = policy.observation_stats[task.encoder].double()
+    zeros = torch.zeros(2, weight.shape[1], dtype=torch.float64)
+    zeros[1] = 1
+    off, on = stats(zeros)
+    moved = bias.double() + weight.double() @ off
+    return (weight.double() * (on - off)).to(weight), moved.to(bias)
+
+
+def _features(policy: Any, task: PolicyTask) -> dict[str, Tensor]:
+    """Tensors of the features extractors, under all the names that SB3 has for them."""
+    actor, critic = (_stream(policy, task, stream) for stream in (policy.actor, policy.critic))
+    places = {"features_extractor": actor, "pi_features_extractor": actor}
+    return {
+        f"{place}.{name}": value
+        for place, tensors in {**places, "vf_features_extractor": critic}.items()
+        for name, value in tensors.items()
+    }
+
+
+def _stream(policy: Any, task: PolicyTask, stream: Any) -> dict[str, Tensor]:
+    encoder = stream.encoders[task.encoder]
+    tensors = {f"encoder.{name}": value for name, value in encoder.state_dict().items()}
+    if isinstance(encoder, VectorEncoder):
+        first = first_linear(encoder)
+        both = _with_statistics(policy, task, first.weight, first.bias)
+        tensors |= dict(zip(("encoder.0.weight", "encoder.0.bias"), both, strict=True))
+    tensors |= {f"trunk.{name}": value for name, value in stream.trunk.state_dict().items()}
+    told = context_of(policy, task)
+    return tensors if told is None else {**tensors, "context.value": told}
+
+
+def _plain_arguments(policy: Any) -> dict[str, Any]:
+    trunk = policy.actor.trunk
+    sizes = [trunk.in_features, *(layer[0].out_features for layer in trunk.layers)]
+    return {"net_arch": {"pi": sizes, "vf": sizes}}
+
+
+def _feature_arguments(agent: Agent, policy: Any, task: PolicyTask) -> dict[str, Any]:
+    given = agent.policy_kwargs
+    names = ("width", "encoder_kind", "trunk", "trunk_kwargs", "activation_fn")
+    return {
+        "net_arch": [],
+        "normalize_images": False,
+        "share_features_extractor": policy.critic is policy.actor,
+        "features_extractor_class": {"$class": named.TASK_FEATURES},
+        "features_extractor_kwargs": {
+            "space": named.encode(task.observation_space, {}),
+            "context_features": policy.actor.trunk.context_features,
+            **{name: given[name] for name in names if name in given},
+        },
+    }
+
+
+def _passed_on(agent: Agent, task: PolicyTask) -> dict[str, Any]:
+    found = {name: agent.policy_kwargs[name] for name in PASSED_ON if name in agent.policy_kwargs}
+    return {**found, "log_std_init": float(task.log_std)} if task.log_std else found
+
+
+def _policy_name(task: PolicyTask, *, plain: bool) -> str:
+    space = task.observation_space
+    if isinstance(space, spaces.Dict):
+        return "MultiInputPolicy"
+    images = isinstance(space, spaces.Box) and is_image_space(space)
+    return "CnnPolicy" if images and not plain else "MlpPolicy"
+
+
+def _hyperparameters(agent: Agent, task: PolicyTask) -> dict[str, Any]:
+    """Those of the agent, on the task's share of the environments."""
+    values = dict(agent.hyperparameters)
+    copies = max(values["n_envs"] // len(agent.tasks), 1)
+    size = values["batch_size"]
+    values |= {"gamma": float(task.gamma), "n_envs": copies}
+    return values | {"batch_size": size and min(size, copies * values["n_steps"])}
+
+
+def _normalization(policy: Any, task: PolicyTask) -> Normalization | None:
+    space = task.observation_space
+    if task.encoder not in policy.observation_stats or not isinstance(space, spaces.Box):
+        return None
+    stats = policy.observation_stats[task.encoder]
+    mean, var = (part.double().numpy().reshape(space.shape) for part in (stats.mean, stats.var))
+    return Normalization(
+        obs=True,
+        reward=False,
+        clip_obs=CLIP,
+        epsilon=EPSILON,
+        gamma=float(task.gamma),
+        obs_stats=RunningStats(mean=mean, var=var, count=stats.count.item()),
+    )
+
+
+def _card(agent: Agent, id: str) -> Any:
+    card = agent.card
+    return dataclasses.replace(
+        card,
+        name=full_name(agent, id),
+        task=id,
+        score=card.scores.get(id),
+        scores={},
+        source=card.name,
+    )
