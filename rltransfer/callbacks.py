@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 
 from rltransfer import registry
 from rltransfer.errors import BadArgument
@@ -149,24 +150,38 @@ class Evaluate(BaseCallback):
         self._log(steps, likely, sampled)
 
     def _log(self, steps: int, likely: Evaluation, sampled: Evaluation) -> None:
-        logger = self.logger
-        # What the update recorded is still to be written with the next rollout: set it aside.
-        tables: tuple[Any, ...] = (
-            logger.name_to_value,
-            logger.name_to_count,
-            logger.name_to_excluded,
-        )
-        pending = [dict(table) for table in tables]
-        for table in tables:
-            table.clear()
-        logger.record("eval/mean_return", likely.mean)
-        logger.record("eval/mean_return_stochastic", sampled.mean)
-        logger.record("eval/ep_length", float(likely.lengths.mean()))
+        values = {
+            "eval/mean_return": likely.mean,
+            "eval/mean_return_stochastic": sampled.mean,
+            "eval/ep_length": float(likely.lengths.mean()),
+        }
         if self._scale is not None:
-            logger.record("eval/normalized_score", float(likely.normalized(self._scale).mean()))
-        logger.dump(steps)
-        for table, values in zip(tables, pending, strict=True):
-            table.update(values)
+            values["eval/normalized_score"] = float(likely.normalized(self._scale).mean())
+        log_apart(self.logger, steps, values)
+
+
+def log_apart(logger: Logger, steps: int, values: Mapping[str, float]) -> None:
+    """Write values to the log now, apart from what is still to be written with the next rollout.
+
+    Args:
+        logger: The log of a model.
+        steps: Environment steps that the values belong to.
+        values: The values by name.
+    """
+    # What the update recorded comes with the next rollout: set it aside.
+    tables: tuple[Any, ...] = (
+        logger.name_to_value,
+        logger.name_to_count,
+        logger.name_to_excluded,
+    )
+    pending = [dict(table) for table in tables]
+    for table in tables:
+        table.clear()
+    for name, value in values.items():
+        logger.record(name, value)
+    logger.dump(steps)
+    for table, kept in zip(tables, pending, strict=True):
+        table.update(kept)
 
 
 class Progress(BaseCallback):

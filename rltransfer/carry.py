@@ -126,15 +126,26 @@ def _carry_moments(
     parameters = dict(model.policy.named_parameters())
     count = 0
     for name, parameter in parameters.items():
-        moments = _moments(agent, name, parameter) if name in copied else {}
+        moments = moments_of(agent, name, parameter) if name in copied else {}
         if moments:
             model.policy.optimizer.state[parameter] = moments
             count += 1
     return f"moments of {count} of {len(parameters)} tensors copied"
 
 
-def _moments(agent: Agent, name: str, parameter: torch.Tensor) -> dict[str, Any]:
-    """State of the optimizer; its counters stay on the CPU, and plain integers were stored."""
+def moments_of(agent: Agent, name: str, parameter: torch.Tensor) -> dict[str, Any]:
+    """State of an agent's optimizer for one parameter, as an optimizer keeps it.
+
+    Counters stay on the CPU, and plain integers were stored.
+
+    Args:
+        agent: The agent.
+        name: Name of the parameter.
+        parameter: The parameter that the state is meant for.
+
+    Returns:
+        The state by key; empty if the agent has none.
+    """
     found: dict[str, Any] = {}
     for full, value in (agent.optimizer or {}).items():
         owner, _, key = full.rpartition("/")

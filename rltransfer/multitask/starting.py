@@ -14,7 +14,6 @@ import torch
 from rltransfer.agents import Agent, load
 from rltransfer.carry import moments_of
 from rltransfer.errors import BadArgument, UnknownName
-from rltransfer.multitask.architecture import Embed, mission_vectors
 from rltransfer.multitask.tasks import Sharing, key_of, look_at, shared
 from rltransfer.policies.tasks import PolicyTask, policy_tasks
 
@@ -48,3 +47,111 @@ def as_start(start: Agent | str | Path) -> Agent:
 def tasks_of(agent: Agent) -> tuple[PolicyTask, ...]:
     """Tasks of a multi-task agent."""
     return policy_tasks(agent.live_policy_kwargs()["tasks"])
+
+
+def extended(
+    agent: Agent,
+    ids: Sequence[str],
+    options: Mapping[str, Mapping[str, Any]],
+    *,
+    gamma: float | None,
+    encoders: Sharing,
+    heads: Sharing,
+    seed: int,
+) -> Start:
+    """Give an agent the tasks that are to be played and that it does not know yet.
+
+    Args:
+        agent: A multi-task agent.
+        ids: Tasks that are to be played.
+        options: What is said about each.
+        gamma: Discount factor of the tasks; None for what the agent has, and 0.99 for new ones.
+        encoders: Whether new tasks share encoders with tasks of equal observation spaces.
+        heads: Whether new tasks share heads with tasks of equal action spaces.
+        seed: Seed of new encoders and heads.
+
+    Raises:
+        BadArgument: What is said about a task that the agent knows would need new weights.
+        SpaceMismatch: A task does not fit what it is to share.
+    """
+    known, changed = tasks_of(agent), {}
+    for id in ids:
+        tasks = tasks_of(agent)
+        old = next((task for task in tasks if task.key == key_of(id)), None)
+        if old is not None:
+            changed[old.key] = _changed(agent, old, gamma, options[id])
+        else:
+            task = look_at(id, gamma=0.99 if gamma is None else gamma, options=options[id])
+            task = shared(task, tasks, options[id], encoders=encoders, heads=heads)
+            source = options[id].get("source")
+            agent = agent.add_task(
+                id,
+                source=source if source is None or isinstance(source, Agent) else load(source),
+                seed=seed,
+                **_new(task, options[id]),
+            )
+    return Start(
+        agent=agent,
+        tasks=tuple(changed.get(task.key, task) for task in tasks_of(agent)),
+        known=tuple(task.id for task in known),
+    )
+
+
+def carry_into(model: Any, agent: Agent, *, fresh: set[str], moments: bool) -> None:
+    """Put an agent's tensors into a model of the same architecture.
+
+    Args:
+        model: A fresh model. Changed in place.
+        agent: The agent.
+        fresh: Names of tensors that stay as they are.
+        moments: Whether the optimizer goes on with the agent's moments.
+
+    Raises:
+        BadArgument: The agent has no moments.
+    """
+    if moments and not agent.optimizer:
+        raise BadArgument(
+            f"{agent.card.name} carries no optimizer moments: use a recipe with optimizer='fresh'"
+        )
+    own = model.policy.state_dict()
+    model.policy.load_state_dict(own | {k: v for k, v in agent.weights.items() if k not in fresh})
+    if moments:
+        for name, parameter in model.policy.named_parameters():
+            found = {} if name in fresh else moments_of(agent, name, parameter)
+            if found:
+                model.policy.optimizer.state[parameter] = found
+
+
+def require_known(agent: Agent, id: str) -> None:
+    """Refuse a task of an agent that cannot be made here; its module is not imported.
+
+    Raises:
+        UnknownName: Gymnasium does not know it; the message names the cure.
+    """
+    module, _, name = id.rpartition(":")
+    if name not in gym.registry or (module and module not in sys.modules):
+        raise UnknownName(
+            f"start ({agent.card.name}) knows the task {id!r}, and Gymnasium does not: import the "
+            f"module that registers it, or begin with agent.without({id!r})"
+        )
+
+
+def _changed(
+    agent: Agent, task: PolicyTask, gamma: float | None, options: Mapping[str, Any]
+) -> PolicyTask:
+    """A task that the agent knows, with other numbers."""
+    wrong = [name for name in options if name not in ("gamma", "noise")]
+    if wrong:
+        raise BadArgument(
+            f"task_options of {task.id} have {wrong[0]}, but start ({agent.card.name}) knows that "
+            "task: it keeps its encoder and head; gamma and noise can change"
+        )
+    return task.but(**(({} if gamma is None else {"gamma": gamma}) | dict(options)))
+
+
+def _new(task: PolicyTask, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of ``add_task`` for a task; encoder and head where they are not its own."""
+    fields = ("gamma", "noise", "log_std", "observation_space", "action_space", "masked")
+    parts = {name: getattr(task, name) for name in ("encoder", "head")}
+    named = {n: v for n, v in parts.items() if n in options or v != task.key}
+    return {**{name: getattr(task, name) for name in fields}, **named}

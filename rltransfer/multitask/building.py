@@ -1,0 +1,324 @@
+"""Building models that learn many tasks at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rltransfer import registry
+from rltransfer.agents import Agent
+from rltransfer.engine.multitask.options import MultiTaskOptions
+from rltransfer.engine.options import EngineOptions
+from rltransfer.errors import BadArgument
+from rltransfer.layers import layer_groups
+from rltransfer.multitask import architecture, plans, starting
+from rltransfer.multitask.architecture import Embed
+from rltransfer.multitask.tasks import (
+    Sharing,
+    TaskOptions,
+    check_ids,
+    check_options,
+    check_sharing,
+    key_of,
+    look_at,
+    shared,
+)
+from rltransfer.policies.multitask import MultiTaskPolicy
+from rltransfer.policies.tasks import PolicyTask
+from rltransfer.recipe import Recipe
+from rltransfer.recipe import recipe as preset
+from rltransfer.training.build import build_model
+from rltransfer.training.multitask import LearningProgress, MultiTaskPPO, shares
+from rltransfer.training.ppo import Transfer
+from rltransfer.training.schedule import GroupScheduler
+from rltransfer.vec import MultiTaskVecEnv, Vec, make_vec
+
+Weights = Mapping[str, float] | Literal["progress"] | None
+
+# Environment steps of each task in a rollout, and rows of each task in a minibatch, on average.
+ROLLOUT = 1_024
+BATCH = 64
+# With weights="progress", a task's environments are given away in this many parts.
+PARTS = 4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cast:
+    """The tasks of a policy, and which of them are played.
+
+    Attributes:
+        tasks: All tasks of the policy.
+        played: Ids as the user gave them, by index of the task.
+        kwargs: Arguments of the policy.
+        agent: What it starts from, if anything, with all tasks.
+        known: Ids of the tasks that the agent knew before.
+    """
+
+    tasks: tuple[PolicyTask, ...]
+    played: Mapping[int, str]
+    kwargs: Mapping[str, Any]
+    agent: Agent | None = None
+    known: tuple[str, ...] = ()
+
+    @property
+    def played_ids(self) -> tuple[str, ...]:
+        """Ids of the played tasks, as the policy has them."""
+        return tuple(self.tasks[index].id for index in self.played)
+
+
+def fresh_multitask(
+    tasks: Sequence[str],
+    *,
+    start: Agent | str | Path | None = None,
+    recipe: Recipe | str | None = None,
+    n_envs: int = 8,
+    vec: Vec = "auto",
+    weights: Weights = None,
+    task_options: TaskOptions | None = None,
+    encoders: Sharing = "own",
+    heads: Sharing = "own",
+    width: int | None = None,
+    encoder_kind: str | None = None,
+    trunk: str | None = None,
+    sizes: Sequence[int] | None = None,
+    trunk_kwargs: Mapping[str, Any] | None = None,
+    conditioning: str | None = None,
+    missions: Mapping[str, str] | None = None,
+    embed: Embed | None = None,
+    share_critic: bool | None = None,
+    normalize_obs: bool | None = None,
+    policy_kwargs: Mapping[str, Any] | None = None,
+    options: MultiTaskOptions | None = None,
+    engine: EngineOptions | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    tensorboard_log: str | None = None,
+    **hyperparameters: Any,
+) -> MultiTaskPPO:
+    """Build a model that learns many tasks, from scratch or from an agent.
+
+    Args:
+        tasks: Gymnasium ids, or ``module:Id``; they may have unequal spaces.
+        start: An agent, name or path to begin with. Of a multi-task agent, ``tasks`` may name old
+            tasks, which train on, and new ones; old ones that are not named are not played, and
+            what belongs to them alone is frozen. A single-task agent becomes one of many tasks
+            first.
+        recipe: How layer groups train: ``freeze``, ``thaw``, ``thaw_by``, ``lr_scale`` and
+            ``lr_decay`` of a :class:`rltransfer.Recipe`, or the name of a preset that has no other
+            fields; with ``start`` also ``reset`` and ``optimizer``. Groups are named as
+            ``MultiTaskPolicy`` says.
+        n_envs: Parallel environments of each task; the average where ``weights`` differ.
+        vec: How they are stepped; see :func:`rltransfer.vec.make_vec`.
+        weights: How environments, and with them steps, are divided among tasks: None evenly; by
+            task, in proportion; ``"progress"`` gives more to tasks whose returns change most
+            (:class:`rltransfer.training.multitask.LearningProgress`).
+        task_options: By task: ``gamma``, ``noise``, ``log_std``, ``encoder`` and ``head`` of
+            :class:`rltransfer.PolicyTask`, and for new tasks of ``start`` a ``source``, the
+            single-task agent whose encoder and heads they begin with.
+        encoders: ``"own"`` for each task, or ``"shared"`` by tasks of equal observation spaces.
+        heads: ``"own"`` for each task, or ``"shared"`` by tasks of equal action spaces.
+        width: Features of each encoder; 64 by default. This and what follows, up to
+            ``policy_kwargs``, is that of ``start`` where there is one.
+        encoder_kind: ``"auto"`` (default), or ``"grid"`` for MiniGrid's views.
+        trunk: ``"mlp"`` (default), ``"moore"`` or ``"soft_modular"``; see
+            :mod:`rltransfer.policies.trunks`.
+        sizes: Widths of the trunk's layers; (64,) by default: with the encoder, the two layers of
+            64 that SB3's MlpPolicy has.
+        trunk_kwargs: Other options of the trunk, such as ``{"experts": 4}``.
+        conditioning: What tells the trunk which task it is: ``"heads"`` (default) nothing,
+            ``"one-hot"``, ``"embedding"`` (learned), or ``"sentence"`` (the task's mission).
+        missions: With ``"sentence"``: what to do, by task; else the mission that is registered.
+        embed: With ``"sentence"``: from a list of missions to an array with a row for each, such as
+            the ``encode`` of a sentence-transformers model. By default
+            :func:`rltransfer.policies.sentences.embed`, which knows words, not meanings.
+        share_critic: Whether actor and critic share encoders and trunk; they do not by default, as
+            in SB3.
+        normalize_obs: Whether vectors are normalized by running statistics of each encoder; they
+            are by default, as the scales of tasks differ.
+        policy_kwargs: Other arguments of ``MultiTaskPolicy``.
+        options: How tasks are weighed against each other in an update.
+        engine: Which paths of the engine may be taken.
+        seed: Seed of weights, actions and environments.
+        device: ``"auto"`` (the CPU), ``"cpu"`` or ``"cuda"``.
+        tensorboard_log: Folder for TensorBoard.
+        **hyperparameters: PPO's. ``gamma`` holds for all tasks whose ``task_options`` have none
+            (0.99). By default ``n_steps`` is such that a rollout has 1,024 steps of each task,
+            ``batch_size`` is 64 for each task, so that a minibatch has as many rows of a task as
+            one of SB3 has, and ``learning_rate`` falls from 1e-3 linearly to 0: minibatches are
+            larger than those of one task, and tasks that are solved first are not to be forgotten
+            at the end. The rest is SB3's.
+
+    Returns:
+        A ``MultiTaskPPO``, ready to ``learn``.
+
+    Raises:
+        BadArgument: An argument is out of range, or contradicts ``start``.
+        UnknownName: A task, option, hyperparameter or layer group does not exist.
+        RecipeError: The recipe does not fit.
+        SpaceMismatch: Tasks share what does not fit both, or a policy cannot read a space.
+    """
+    ids = check_ids(tasks)
+    given = architecture.chosen(
+        sizes=sizes,
+        trunk_kwargs=trunk_kwargs,
+        policy_kwargs=policy_kwargs,
+        width=width,
+        encoder_kind=encoder_kind,
+        trunk=trunk,
+        conditioning=conditioning,
+        share_critic=share_critic,
+        normalize_observations=normalize_obs,
+    )
+    cast = _cast(
+        ids,
+        start,
+        given,
+        check_options(task_options, ids),
+        gamma=hyperparameters.get("gamma"),
+        sharing={"encoders": encoders, "heads": heads},
+        words={"missions": missions, "embed": embed},
+        seed=seed,
+    )
+    wanted = Recipe() if recipe is None else preset(recipe)
+    plans.check_recipe(wanted, started=start is not None)
+    env = _environments(cast, n_envs, weights, vec)
+    try:
+        env.seed(seed)
+        model: Any = build_model(
+            "ppo",
+            MultiTaskPolicy,
+            env,
+            policy_kwargs={**cast.kwargs, "tasks": list(cast.tasks)},
+            hyperparameters=_hyperparameters(hyperparameters, len(ids), n_envs),
+            seed=seed,
+            device=device,
+            tensorboard_log=tensorboard_log,
+            kind=MultiTaskPPO,
+        )
+        model.multitask_options = options or MultiTaskOptions()
+        model.engine_options = engine or EngineOptions()
+        model.progress_sampling = _sampling(cast) if weights == "progress" else None
+        _carry(model, cast, wanted)
+    except BaseException:
+        env.close()
+        raise
+    return model
+
+
+def _cast(
+    ids: tuple[str, ...],
+    start: Any,
+    given: dict[str, Any],
+    options: dict[str, dict[str, Any]],
+    *,
+    gamma: float | None,
+    sharing: dict[str, Sharing],
+    words: dict[str, Any],
+    seed: int | None,
+) -> Cast:
+    """Decide which tasks the policy has and how it is built."""
+    for name, value in sharing.items():
+        check_sharing(name, value)
+    if start is None:
+        return _new_cast(ids, given, options, gamma, sharing, words)
+    agent = starting.as_start(start)
+    architecture.contradictions(agent, given)
+    kwargs = agent.live_policy_kwargs()
+    architecture.check_missions("sentence of start" if words["missions"] else "", **words)
+    begun = starting.extended(agent, ids, options, gamma=gamma, seed=seed or 0, **sharing)
+    indices = {task.key: index for index, task in enumerate(begun.tasks)}
+    kwargs = {k: v for k, v in begun.agent.live_policy_kwargs().items() if k != "tasks"}
+    return Cast(
+        tasks=begun.tasks,
+        played={indices[key_of(id)]: id for id in ids},
+        kwargs=kwargs,
+        agent=begun.agent,
+        known=begun.known,
+    )
+
+
+def _new_cast(
+    ids: tuple[str, ...],
+    given: dict[str, Any],
+    options: dict[str, dict[str, Any]],
+    gamma: float | None,
+    sharing: dict[str, Sharing],
+    words: dict[str, Any],
+) -> Cast:
+    kwargs = {**architecture.DEFAULTS, **given}
+    architecture.check_missions(kwargs["conditioning"], **words)
+    tasks: list[PolicyTask] = []
+    for id in ids:
+        if "source" in options[id]:
+            raise BadArgument(
+                f"task_options of {id} have a source, and there is no start: a source gives its "
+                "encoder and heads to a new task of start; rltransfer.finetune starts from one"
+            )
+        task = look_at(id, gamma=0.99 if gamma is None else gamma, options=options[id])
+        tasks.append(shared(task, tasks, options[id], **sharing))
+    if kwargs["conditioning"] == "sentence" and "conditioning_kwargs" not in kwargs:
+        kwargs["conditioning_kwargs"] = {"vectors": architecture.mission_vectors(ids, **words)}
+    return Cast(tasks=tuple(tasks), played=dict(enumerate(ids)), kwargs=kwargs)
+
+
+def _hyperparameters(given: Mapping[str, Any], tasks: int, n_envs: int) -> dict[str, Any]:
+    """PPO's hyperparameters, with our defaults for those that were not given."""
+    if "normalize_advantage" in given:
+        raise BadArgument(
+            "normalize_advantage is per task here: give "
+            f"options=MultiTaskOptions(normalize_advantage={given['normalize_advantage']!r})"
+        )
+    return {
+        "n_steps": max(ROLLOUT // n_envs, 2),
+        "batch_size": BATCH * tasks,
+        "learning_rate": {"start": 1e-3, "end": 0.0, "end_fraction": 1.0},
+        **given,
+    }
+
+
+def _environments(cast: Cast, n_envs: int, weights: Weights, vec: Vec) -> MultiTaskVecEnv:
+    """Environments of the played tasks, and none of the others."""
+    if type(n_envs) is not int or n_envs < 1:
+        raise BadArgument(f"n_envs is {n_envs!r}: give a whole number for each task, at least 1")
+    if isinstance(weights, str) and weights != "progress":
+        raise BadArgument(f"weights is {weights!r}: give a mapping, None, or 'progress'")
+    ids = tuple(cast.played.values())
+    total, block = n_envs * len(ids), None
+    if weights == "progress":
+        block = max(size for size in range(1, max(n_envs // PARTS, 1) + 1) if n_envs % size == 0)
+        found = [n_envs] * len(ids)
+    else:
+        found = shares(weights, ids, total)
+    counts = [0] * len(cast.tasks)
+    for index, count in zip(cast.played, found, strict=True):
+        counts[index] = count
+
+    def make(index: int, count: int, seed: int | None) -> Any:
+        return make_vec(cast.played[index], count, seed=seed, vec=vec)
+
+    return MultiTaskVecEnv(cast.tasks, counts, make, block=block)
+
+
+def _sampling(cast: Cast) -> LearningProgress:
+    known = registry.tasks()
+    scales = {}
+    for id in cast.played_ids:
+        task = known.get(id.rpartition(":")[2])
+        if task is not None and task.random is not None and task.reference is not None:
+            scales[id] = (task.random, task.reference)
+    return LearningProgress(cast.played_ids, scales=scales)
+
+
+def _carry(model: MultiTaskPPO, cast: Cast, recipe: Recipe) -> None:
+    """Put the start into the model, and let its layer groups train as the recipe says."""
+    policy: Any = model.policy
+    groups = layer_groups(policy)
+    idle = plans.idle_groups(policy, cast.played_ids)
+    planned = plans.plan(groups, recipe, idle)
+    if cast.agent is not None:
+        fresh = plans.fresh_keys(groups, recipe, idle)
+        moments = recipe.optimizer == "source"
+        starting.carry_into(model, cast.agent, fresh=fresh, moments=moments)
+    model.transfer = Transfer(scheduler=GroupScheduler(policy, groups, planned))
