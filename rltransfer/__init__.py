@@ -4,6 +4,7 @@ from rltransfer.adapting import adapted
 from rltransfer.agents import Agent, Card, agents, load, read_sb3
 from rltransfer.check import check_task
 from rltransfer.describe import describe
+from rltransfer.engine.multitask.options import MultiTaskOptions
 from rltransfer.engine.options import EngineOptions
 from rltransfer.errors import (
     BadArgument,
@@ -21,13 +22,16 @@ from rltransfer.errors import (
 from rltransfer.evaluate import evaluate
 from rltransfer.experiments import Gain, finetune, measure
 from rltransfer.layers import layer_groups
+from rltransfer.multitask import MultiTaskRun, fresh_multitask, multitask
+from rltransfer.policies.tasks import PolicyTask
 from rltransfer.pretrain import as_agent, pretrain
 from rltransfer.recipe import PRESETS as recipes
 from rltransfer.recipe import Recipe
 from rltransfer.registry import Pair, Task, pairs, register_pair, register_task, task, tasks
 from rltransfer.training import TransferMaskablePPO, TransferPPO, TransferRecurrentPPO
+from rltransfer.training.multitask import MultiTaskPPO
 from rltransfer.transfer import adapt
-from rltransfer.vec import VectorEnvAdapter
+from rltransfer.vec import MultiTaskVecEnv, VectorEnvAdapter
 
 __version__ = "0.1.0"
 
@@ -40,9 +44,14 @@ __all__ = [
     "EngineOptions",
     "Gain",
     "MissingExtra",
+    "MultiTaskOptions",
+    "MultiTaskPPO",
+    "MultiTaskRun",
+    "MultiTaskVecEnv",
     "NotReachable",
     "NotWritable",
     "Pair",
+    "PolicyTask",
     "Recipe",
     "RecipeError",
     "RegistrationConflict",
@@ -62,9 +71,11 @@ __all__ = [
     "describe",
     "evaluate",
     "finetune",
+    "fresh_multitask",
     "layer_groups",
     "load",
     "measure",
+    "multitask",
     "pairs",
     "pretrain",
     "read_sb3",

@@ -20,7 +20,10 @@ LAYERS = (
     ("rltransfer.cli", "rltransfer.cli.*"),
     ("rltransfer.experiments", "rltransfer.experiments.*"),
     ("rltransfer.report", "rltransfer.report.*"),
-    ("rltransfer.describe", "rltransfer.pretrain"),
+    (
+        *("rltransfer.describe", "rltransfer.pretrain"),
+        *("rltransfer.multitask", "rltransfer.multitask.*"),
+    ),
     # And every module that is named nowhere else: the parts of a transfer.
     ("rltransfer.transfer", "rltransfer.choose", "rltransfer.probe", "rltransfer.surgery"),
     ("rltransfer.callbacks",),

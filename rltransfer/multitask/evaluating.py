@@ -127,9 +127,7 @@ class EvaluateTasks(BaseCallback):
         found: Evaluations by task, for each number of steps at which there was one.
     """
 
-    def __init__(
-        self, evaluators: TaskEvaluators, *, played: Sequence[str], points: int
-    ) -> None:
+    def __init__(self, evaluators: TaskEvaluators, *, played: Sequence[str], points: int) -> None:
         super().__init__()
         self.found: dict[int, dict[str, Evaluation]] = {}
         self._evaluators, self._played, self._points = evaluators, tuple(played), points
@@ -180,4 +178,3 @@ class EvaluateTasks(BaseCallback):
             values["eval/mean_normalized"] = float(np.mean(scale))
             values["eval/worst_normalized"] = min(scale)
         return values
-

@@ -85,9 +85,7 @@ def plan(
     return plans
 
 
-def fresh_keys(
-    groups: Mapping[str, LayerGroup], recipe: Recipe, idle: Collection[str]
-) -> set[str]:
+def fresh_keys(groups: Mapping[str, LayerGroup], recipe: Recipe, idle: Collection[str]) -> set[str]:
     """Names of the tensors that start anew; of tasks that are not played, none does."""
     names = select(recipe.reset, groups) if recipe.reset else []
     return {key for name in names if name not in idle for key in groups[name].keys}

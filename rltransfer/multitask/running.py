@@ -95,7 +95,10 @@ def multitask(
                 model.learn(int(steps), callback=[watch, *callbacks])
             found, curve = watch.found, watch.curve
         before, after = _ends(found)
-        agent = Agent.from_model(model, card=_card(model, begun, played, after, name, seed, command))
+        agent: Any = None
+        if hasattr(Agent, "for_task"):
+            card = _card(model, begun, played, after, name, seed, command)
+            agent = Agent.from_model(model, card=card)
     finally:
         model.get_env().close()  # pyright: ignore[reportOptionalMemberAccess]
     return MultiTaskRun(

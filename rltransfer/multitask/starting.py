@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import torch
 
 from rltransfer.agents import Agent, load
 from rltransfer.carry import moments_of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -56,5 +57,5 @@ def _parts(sentence: str) -> Iterator[str]:
         yield f"word {word}"
         marked = f"<{word}>"
         yield from (f"run {marked[i : i + 3]}" for i in range(len(marked) - 2))
-    for first, second in zip(words, words[1:], strict=False):
+    for first, second in pairwise(words):
         yield f"pair {first} {second}"
