@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from stable_baselines3.common.distributions import (
     BernoulliDistribution,
     CategoricalDistribution,
@@ -20,11 +19,15 @@ from stable_baselines3.common.policies import (
 )
 from stable_baselines3.common.torch_layers import MlpExtractor
 from torch import nn
-from torch.nn.modules.module import _has_any_global_hook
-from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from rltransfer.engine.closed_form.activations import activation_of
-from rltransfer.engine.hooks import hooks_of, is_foreign
+from rltransfer.engine.closed_form.objections import (
+    in_hooks,
+    in_methods,
+    in_names,
+    in_optimizer,
+    in_tensors,
+)
 from rltransfer.engine.replaced import replaced_methods
 
 POLICIES = (ActorCriticPolicy, ActorCriticCnnPolicy, MultiInputActorCriticPolicy)
@@ -39,9 +42,6 @@ GAUSSIANS = (DiagGaussianDistribution, StateDependentNoiseDistribution)
 # What is computed here instead of by torch.
 OWN = ("mlp_extractor", "action_net", "value_net")
 FRONTS = ("features_extractor.", "pi_features_extractor.", "vf_features_extractor.")
-# Options of Adam that are not written out.
-OFF = ("amsgrad", "weight_decay", "maximize", "capturable", "differentiable")
-STEP_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 
 
 def unsupported(policy: Any, optimizer: Any) -> str | None:
@@ -82,8 +82,8 @@ def _objections(policy: Any, optimizer: Any) -> Iterator[str]:
     yield from _layers(policy)
     yield from _training(policy)
     yield from _parameters(policy)
-    yield from _hooks(policy)
-    yield from _optimizer(policy, optimizer)
+    yield from in_hooks(policy)
+    yield from in_optimizer(policy, optimizer)
 
 
 def _objections_to_acting(policy: Any) -> Iterator[str]:
@@ -93,7 +93,7 @@ def _objections_to_acting(policy: Any) -> Iterator[str]:
     yield from _layers(policy)
     yield from _parameters(policy)
     yield from _deviations(policy)
-    yield from _hooks(policy)
+    yield from in_hooks(policy)
 
 
 def _kind(policy: Any, distributions: tuple[type, ...] = DISTRIBUTIONS) -> Iterator[str]:
@@ -105,9 +105,7 @@ def _kind(policy: Any, distributions: tuple[type, ...] = DISTRIBUTIONS) -> Itera
         yield f"action distribution is a {type(policy.action_dist).__name__}"
     elif type(policy.mlp_extractor) is not MlpExtractor:
         yield f"mlp_extractor is a {type(policy.mlp_extractor).__name__}"
-    for path, module in policy.named_modules():
-        for name in replaced_methods(module):
-            yield f"{name} of {path or 'the policy'} was replaced"
+    yield from in_methods(policy)
     for name in replaced_methods(policy.action_dist):
         yield f"{name} of the action distribution was replaced"
 
@@ -142,15 +140,7 @@ def _parameters(policy: Any) -> Iterator[str]:
     named = policy.named_parameters()
     own = {name: parameter for name, parameter in named if not name.startswith(FRONTS)}
     yield from _unknown_parameters(policy, own)
-    for name, parameter in own.items():
-        if parameter.device.type != "cpu":
-            yield f"{name} is on {parameter.device}"
-        if parameter.dtype not in (torch.float32, torch.float64):
-            yield f"{name} is {parameter.dtype}"
-        if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
-            yield f"{name} has a hook"
-    if len({parameter.dtype for parameter in own.values()}) > 1:
-        yield "parameters differ in type"
+    yield from in_tensors(own)
 
 
 def _deviations(policy: Any) -> Iterator[str]:
@@ -170,37 +160,4 @@ def _unknown_parameters(policy: Any, own: dict[str, nn.Parameter]) -> Iterator[s
     ]
     gaussian = type(policy.action_dist) in GAUSSIANS
     expected = {*linear, "log_std"} if gaussian else set(linear)
-    # named_parameters() names a shared tensor once, and not one that is no parameter.
-    for name in sorted(expected - own.keys()):
-        yield f"{name} is shared, absent or no parameter"
-    for name in sorted(own.keys() - expected):
-        yield f"{name} is no part of the MLPs"
-
-
-def _hooks(policy: Any) -> Iterator[str]:
-    if _has_any_global_hook():
-        yield "all modules have a hook"
-    for path, module in policy.named_modules():
-        if any(map(is_foreign, hooks_of(module))):
-            yield f"{path or 'policy'} has a hook"
-
-
-def _optimizer(policy: Any, optimizer: Any) -> Iterator[str]:
-    if type(optimizer) is not torch.optim.Adam:
-        yield f"optimizer is {type(optimizer).__name__}"
-        return
-    if len(optimizer.param_groups) != 1:
-        yield f"optimizer has {len(optimizer.param_groups)} parameter groups"
-    group = optimizer.param_groups[0]
-    for name in OFF:
-        if group[name]:
-            yield f"Adam has {name}"
-    known = {id(parameter) for parameter in group["params"]}
-    for name, parameter in policy.named_parameters():
-        if parameter.requires_grad and id(parameter) not in known:
-            yield f"{name} is not in the optimizer"
-    if _global_optimizer_pre_hooks or _global_optimizer_post_hooks:
-        yield "all optimizers have a hook"
-    hooks = [hook for kind in STEP_HOOKS for hook in getattr(optimizer, kind).values()]
-    if "step" in vars(optimizer) or any(map(is_foreign, hooks)):
-        yield "optimizer has a hook"
+    yield from in_names(own, expected)

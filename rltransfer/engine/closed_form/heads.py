@@ -143,7 +143,21 @@ def head_of(policy: Any, dtype: np.dtype, kernels: Any) -> Head:
     Raises:
         TypeError: The distribution is none of those above.
     """
-    distribution, shape = policy.action_dist, tuple(policy.action_space.shape)
+    return head_for(policy.action_dist, tuple(policy.action_space.shape), dtype, kernels)
+
+
+def head_for(distribution: Any, shape: tuple[int, ...], dtype: np.dtype, kernels: Any) -> Head:
+    """Build the head for an action distribution.
+
+    Args:
+        distribution: One of Stable-Baselines3.
+        shape: Shape of one action.
+        dtype: Of the actor's outputs.
+        kernels: Module with the losses.
+
+    Raises:
+        TypeError: The distribution is none of those above.
+    """
     if type(distribution) is CategoricalDistribution:
         return Categorical([distribution.action_dim], shape, dtype, kernels.categorical_loss)
     if type(distribution) is MultiCategoricalDistribution:

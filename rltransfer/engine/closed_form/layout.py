@@ -2,82 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
-from rltransfer.engine.closed_form.activations import Activation, activation_of
+from rltransfer.engine.closed_form.activations import activation_of
+from rltransfer.engine.closed_form.segments import FlatVector, Layer
 
 
-@dataclass(frozen=True, eq=False)
-class Segment:
-    """Where one parameter lies in the flat vector.
-
-    Attributes:
-        name: Name of the parameter in the policy.
-        parameter: The parameter.
-        start: Its first place.
-        stop: One past its last place.
-    """
-
-    name: str
-    parameter: nn.Parameter
-    start: int
-    stop: int
-
-    def of(self, flat: np.ndarray) -> np.ndarray:
-        """View its part of a flat vector in the shape of the parameter."""
-        return flat[self.start : self.stop].reshape(tuple(self.parameter.shape)[::-1]).T
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """A linear layer and what follows it.
-
-    Attributes:
-        start: First place of its matrix in the flat vector.
-        shape: (inputs + 1, outputs): the transposed weight, with the bias as its last row.
-        activation: Its activation; None for the last layer of a tower.
-        weight: Its weight.
-        bias: Its bias.
-    """
-
-    start: int
-    shape: tuple[int, int]
-    activation: Activation | None
-    weight: nn.Parameter
-    bias: nn.Parameter
-
-    def of(self, flat: np.ndarray) -> np.ndarray:
-        """View its matrix in a flat vector."""
-        stop = self.start + self.shape[0] * self.shape[1]
-        return flat[self.start : stop].reshape(self.shape)
-
-    @property
-    def trains(self) -> bool:
-        """Whether any of it is trained now."""
-        return self.weight.requires_grad or self.bias.requires_grad
-
-
-class Layout:
+class Layout(FlatVector):
     """Order of a policy's parameters in one flat vector.
 
     Attributes:
-        segments: Every parameter, in the order of the vector.
         actor: Layers from features to the parameters of the action distribution.
         critic: Layers from features to the value.
         log_std: Logarithm of the standard deviation; None for discrete actions.
-        size: Length of the vector.
-        dtype: Of the parameters.
     """
 
     def __init__(self, policy: Any) -> None:
-        self.segments: list[Segment] = []
-        self.size = 0
+        super().__init__()
         extractor = policy.mlp_extractor
         self.actor = self._tower(
             "mlp_extractor.policy_net", extractor.policy_net, "action_net", policy.action_net
@@ -87,33 +31,10 @@ class Layout:
         self.critic = self._tower(
             "mlp_extractor.value_net", extractor.value_net, "value_net", policy.value_net
         )
-        self.dtype = self.segments[0].parameter.detach().numpy().dtype
-
-    def read(self, flat: np.ndarray) -> None:
-        """Copy the parameters into a flat vector."""
-        for segment in self.segments:
-            segment.of(flat)[...] = segment.parameter.detach().numpy()
-
-    def write(self, flat: np.ndarray) -> None:
-        """Copy a flat vector into the parameters that train."""
-        with torch.no_grad():
-            for segment in self.trained():
-                segment.parameter.copy_(torch.from_numpy(segment.of(flat)))
-
-    def write_gradients(self, flat: np.ndarray) -> None:
-        """Leave a flat vector as the gradients of the parameters that train, and no others."""
-        for segment in self.segments:
-            gradient = torch.empty_like(segment.parameter)
-            gradient.numpy()[...] = segment.of(flat)
-            segment.parameter.grad = gradient if segment.parameter.requires_grad else None
 
     def log_std_of(self, flat: np.ndarray) -> np.ndarray:
         """View its logarithm of the standard deviation, which is empty for discrete actions."""
         return flat[:0] if self.log_std is None else self.log_std.of(flat)
-
-    def trained(self) -> Iterator[Segment]:
-        """Parameters that train now."""
-        return (segment for segment in self.segments if segment.parameter.requires_grad)
 
     def _tower(self, path: str, net: nn.Sequential, head_name: str, head: Any) -> list[Layer]:
         pairs = zip(list(net)[::2], list(net)[1::2], strict=True)
@@ -122,17 +43,3 @@ class Layout:
             for i, (linear, after) in enumerate(pairs)
         ]
         return [*hidden, self._layer(head_name, head, None)]
-
-    def _layer(self, name: str, linear: Any, activation: Activation | None) -> Layer:
-        start = self.size
-        self._append(f"{name}.weight", linear.weight)
-        self._append(f"{name}.bias", linear.bias)
-        # Python's integers: widths may be of the type of the action space, as small as int8.
-        shape = (int(linear.in_features) + 1, int(linear.out_features))
-        return Layer(start, shape, activation, linear.weight, linear.bias)
-
-    def _append(self, name: str, parameter: nn.Parameter) -> Segment:
-        segment = Segment(name, parameter, self.size, self.size + parameter.numel())
-        self.segments.append(segment)
-        self.size = segment.stop
-        return segment

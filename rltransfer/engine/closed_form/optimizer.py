@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from rltransfer.engine.closed_form.layout import Layout
+from rltransfer.engine.closed_form.segments import Segment
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,19 @@ class Run:
 class AdamState:
     """Moments of the parameters that train, as stretches of equal age and learning rate.
 
+    Args:
+        trained: Those parameters, in the order of the flat vector.
+        optimizer: A ``torch.optim.Adam`` with one group.
+        lr_scale: Factors on the learning rate by parameter name; 1 for those that are absent.
+
     Attributes:
         runs: The stretches.
     """
 
-    def __init__(self, layout: Layout, optimizer: Any, lr_scale: Mapping[str, float]) -> None:
-        self._trained = list(layout.trained())
+    def __init__(
+        self, trained: Sequence[Segment], optimizer: Any, lr_scale: Mapping[str, float]
+    ) -> None:
+        self._trained = trained
         self._optimizer = optimizer
         group = optimizer.param_groups[0]
         self._beta1, self._beta2 = (float(beta) for beta in group["betas"])
@@ -90,7 +97,7 @@ class AdamState:
         else:
             self.runs.append(run)
 
-    def _within(self, run: Run) -> list[Any]:
+    def _within(self, run: Run) -> list[Segment]:
         return [s for s in self._trained if run.start <= s.start < run.stop]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rltransfer.engine.closed_form.layout import Layer
+from rltransfer.engine.closed_form.segments import Layer
 
 # Features wider than this stay row by row: to transpose them takes longer than it saves.
 WIDE = 128

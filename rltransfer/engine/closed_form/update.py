@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rltransfer.engine.closed_form.descent import Descent
 from rltransfer.engine.closed_form.head import Batch
 from rltransfer.engine.closed_form.inputs import Inputs
 from rltransfer.engine.closed_form.kernels.entries import (
@@ -20,7 +21,6 @@ from rltransfer.engine.closed_form.kernels.entries import (
     VALUE_LOSS,
 )
 from rltransfer.engine.closed_form.network import Network
-from rltransfer.engine.closed_form.optimizer import AdamState
 from rltransfer.engine.closed_form.tower import Workspace, lowest_of
 from rltransfer.engine.records import Rollout, Settings, Statistics, Take
 from rltransfer.heartbeat import beat
@@ -74,42 +74,23 @@ class Update:
             advantages=np.asarray(rollout.advantages, layout.dtype),
             returns=np.asarray(rollout.returns, layout.dtype),
         )
-        self._gradient = flat = np.zeros(layout.size, layout.dtype)
+        self._descent = Descent(network, layout, layout.trained(), optimizer, settings)
+        flat = self._descent.gradient
         self._actor = [layer.of(flat) if layer.trains else None for layer in layout.actor]
         self._critic = [layer.of(flat) if layer.trains else None for layer in layout.critic]
         self._log_std = layout.log_std_of(flat)
-        self._clipped = np.zeros_like(flat)
         # Of a tower without a layer that trains, the last one still has to run.
         self._starts = [
             min(lowest_of(gradients), len(gradients) - 1)
             for gradients in (self._actor, self._critic)
         ]
-        self._adam = AdamState(layout, optimizer, settings.lr_scale)
 
     def run(self, take: Take) -> Statistics:
         """Run the epochs; what they reached is written back, whatever ends them."""
-        network = self._network
-        network.read()
-        network.state.steps = 0
-        self._adam.read(network.state.first, network.state.second)
-        try:
-            try:
-                with np.errstate(all="ignore"):
-                    return self._epochs(
-                        Inputs(network, take, len(self._rollout.rows), *self._starts)
-                    )
-            finally:
-                self._write()
-        except BaseException:
-            self._write()  # an interrupt may have come while writing
-            raise
-
-    def _write(self) -> None:
-        state = self._network.state
-        self._network.layout.write(state.weights)
-        self._adam.write(state.first, state.second, state.steps)
-        if state.steps:
-            self._network.layout.write_gradients(self._clipped)
+        rows = len(self._rollout.rows)
+        return self._descent.run(
+            lambda: self._epochs(Inputs(self._network, take, rows, *self._starts))
+        )
 
     def _epochs(self, inputs: Inputs) -> Statistics:
         settings, rows = self._settings, len(self._rollout.rows)
@@ -124,7 +105,7 @@ class Update:
                 if settings.target_kl is not None and totals[KL] > 1.5 * settings.target_kl:
                     ended = {"stopped_at": epoch, "kl": float(totals[KL])}
                     return self._statistics(table[:done], begun, epochs=epoch + 1, **ended)
-                self._step()
+                self._descent.step()
                 beat()
         return self._statistics(table[:done], begun, epochs=epoch + 1)
 
@@ -169,27 +150,6 @@ class Update:
             workspace.deltas[-1][0],
             totals,
         )
-
-    def _step(self) -> None:
-        """Clip the gradient and take one step of Adam."""
-        network, adam = self._network, self._adam
-        old, new = network.state, network.spare
-        stretches = [(run, self._gradient[run.start : run.stop]) for run in adam.runs]
-        norm = math.sqrt(sum(float(gradient.dot(gradient)) for _, gradient in stretches))
-        scale = self._settings.max_grad_norm / (norm + 1e-6)
-        # Not min(1, scale), which hides that a norm is not a number.
-        scale = 1.0 if scale > 1 else float(scale)
-        np.multiply(self._gradient, scale, out=self._clipped)
-        for run, gradient in stretches:
-            network.kernels.adam(
-                *old.within(run.start, run.stop),
-                *new.within(run.start, run.stop),
-                gradient,
-                scale,
-                *adam.rates(run, self._settings.learning_rate, old.steps),
-            )
-        new.steps = old.steps + 1
-        network.switch()
 
     def _statistics(self, table: np.ndarray, begun: int, **ended: Any) -> Statistics:
         means, last, settings = table.mean(axis=0), table[-1], self._settings
