@@ -1,0 +1,127 @@
+"""The parameters of a multi-task policy in one flat vector."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Set
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rltransfer.engine.closed_form.activations import activation_of
+from rltransfer.engine.closed_form.segments import FlatVector, Layer, Segment
+
+
+@dataclass(frozen=True, eq=False)
+class Matrices:
+    """Matrices of a stream in a flat vector, each None if it was not asked for.
+
+    Attributes:
+        encoders: Of each task's encoder.
+        trunk: Of each layer of the trunk.
+        heads: Of each task's head.
+    """
+
+    encoders: tuple[Any, ...]
+    trunk: tuple[Any, ...]
+    heads: tuple[Any, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class StreamLayout:
+    """Layers of the actor, or of the critic.
+
+    Attributes:
+        encoders: The encoder of each task; tasks may share one.
+        trunk: Layers of the trunk.
+        heads: The head of each task; tasks may share one.
+    """
+
+    encoders: tuple[Layer, ...]
+    trunk: tuple[Layer, ...]
+    heads: tuple[Layer, ...]
+
+    def of(self, flat: np.ndarray, wanted: Set[int] | None = None) -> Matrices:
+        """View the matrices in a flat vector.
+
+        Args:
+            flat: The vector.
+            wanted: Identities of parameters; layers with none of them are left out.
+        """
+
+        def views(layers: Iterable[Layer]) -> tuple[Any, ...]:
+            return tuple(
+                layer.of(flat)
+                if wanted is None or wanted & {id(layer.weight), id(layer.bias)}
+                else None
+                for layer in layers
+            )
+
+        return Matrices(views(self.encoders), views(self.trunk), views(self.heads))
+
+    def used(self, tasks: Iterable[int]) -> Iterable[Layer]:
+        """Layers that rows of some tasks pass."""
+        yield from self.trunk
+        for task in tasks:
+            yield self.encoders[task]
+            yield self.heads[task]
+
+
+class TaskLayout(FlatVector):
+    """Order of a multi-task policy's parameters in one flat vector.
+
+    Attributes:
+        actor: Layers from packed observations to the parameters of the action distributions.
+        critic: Layers from packed observations to the normalized values.
+        log_stds: Logarithm of each task's standard deviation; None for discrete actions.
+    """
+
+    def __init__(self, policy: Any) -> None:
+        super().__init__()
+        heads = {name: (f"action_heads.{name}", one) for name, one in policy.action_heads.items()}
+        values = {
+            key: (f"value_heads.{key}.linear", one.linear)
+            for key, one in policy.value_heads.items()
+        }
+        self._tasks = policy.tasks
+        self.actor = self._stream("actor", policy.actor, heads, [t.head for t in self._tasks])
+        stds = {name: self._append(f"log_stds.{name}", p) for name, p in policy.log_stds.items()}
+        self.log_stds = [stds.get(task.head) for task in self._tasks]
+        self.critic = self._stream("critic", policy.critic, values, [t.key for t in self._tasks])
+
+    def log_stds_of(self, flat: np.ndarray) -> list[np.ndarray]:
+        """View each task's logarithm of the standard deviation, empty for discrete actions."""
+        return [flat[:0] if segment is None else segment.of(flat) for segment in self.log_stds]
+
+    def trained_by(self, tasks: Collection[int]) -> list[Segment]:
+        """Parameters that train now, and that rows of these tasks reach."""
+        reached = {
+            id(parameter)
+            for stream in (self.actor, self.critic)
+            for layer in stream.used(tasks)
+            for parameter in (layer.weight, layer.bias)
+        }
+        reached |= {id(one.parameter) for one in map(self.log_stds.__getitem__, tasks) if one}
+        return [one for one in self.trained() if id(one.parameter) in reached]
+
+    def _stream(
+        self, prefix: str, stream: Any, heads: dict[str, tuple[str, Any]], names: list[str]
+    ) -> StreamLayout:
+        encoders = {
+            name: self._block(f"{prefix}.encoders.{name}", encoder)
+            for name, encoder in stream.encoders.items()
+        }
+        trunk = [
+            self._block(f"{prefix}.trunk.layers.{i}", block)
+            for i, block in enumerate(stream.trunk.layers)
+        ]
+        tops = {name: self._layer(path, one, None) for name, (path, one) in heads.items()}
+        return StreamLayout(
+            tuple(encoders[task.encoder] for task in self._tasks),
+            tuple(trunk),
+            tuple(tops[name] for name in names),
+        )
+
+    def _block(self, path: str, block: Any) -> Layer:
+        linear, after = block
+        return self._layer(f"{path}.0", linear, activation_of(after))
