@@ -22,6 +22,8 @@ from rltransfer.policies.packing import flat_size
 
 # Values of MiniGrid's cells are small whole numbers; dividing them by this keeps them near one.
 GRID_SCALE = 10.0
+# The convolutions of NatureCNN leave nothing of smaller images.
+IMAGE_SIDE = 36
 
 
 class VectorEncoder(nn.Sequential):
@@ -146,8 +148,11 @@ def make_encoder(
         space: Space of one observation.
         width: Features.
         activation_fn: Class of its activations.
-        kind: ``"auto"``, or ``"grid"`` for :class:`GridEncoder`, whose view is height x width x 3,
-            flattened or not.
+        kind: ``"auto"``, or ``"grid"`` for :class:`GridEncoder` with a view of height x width x 3,
+            flattened or not. Images that are too small for :class:`ImageEncoder` get it anyway.
+
+    Raises:
+        BadArgument: A space is no grid, or an image of less than 4x4.
     """
     given: Any = space
     if kind == "grid":
@@ -159,6 +164,8 @@ def make_encoder(
     if isinstance(space, spaces.MultiDiscrete):
         return ClassEncoder(space.nvec.ravel().tolist(), width, activation_fn)
     if isinstance(space, spaces.Box) and is_image_space(space):
+        if _is_small(space):
+            return GridEncoder(_grid_shape(given), width, activation_fn)
         return ImageEncoder(space, width)
     return VectorEncoder(flat_size(space), width, activation_fn)
 
@@ -168,11 +175,16 @@ def is_vector(space: gym.Space) -> bool:
     return isinstance(space, spaces.Box | spaces.MultiBinary) and not is_image_space(space)
 
 
+def _is_small(space: spaces.Box) -> bool:
+    return not is_image_space_channels_first(space) and min(space.shape[:2]) < IMAGE_SIDE
+
+
 def _grid_shape(space: Any) -> tuple[int, int, int]:
-    if len(space.shape) == 3:
-        return space.shape
-    side = int(np.sqrt(space.shape[0] // 3)) if len(space.shape) == 1 else 0
-    if side < 4 or side * side * 3 != space.shape[0]:
+    shape = space.shape or ()
+    if len(shape) == 3 and min(shape[:2]) >= 4:
+        return shape
+    side = int(np.sqrt(shape[0] // 3)) if len(shape) == 1 else 0
+    if side < 4 or side * side * 3 != shape[0]:
         raise BadArgument(
             f"encoder_kind='grid' reads height x width x 3 cells, or a square of them flattened, "
             f"and a task observes {space}: use encoder_kind='auto'"

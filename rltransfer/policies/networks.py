@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
 from rltransfer.errors import BadArgument, SpaceMismatch
@@ -217,7 +217,8 @@ class TaskNetworks(ActorCriticPolicy):
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {
-            **BasePolicy._get_constructor_parameters(self),
+            "observation_space": self.observation_space,
+            "action_space": self.action_space,
             **self._options,
             "tasks": list(self.tasks),
             "activation_fn": self.activation_fn,

@@ -14,7 +14,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from rltransfer.errors import BadArgument
+from rltransfer.errors import BadArgument, SpaceMismatch
 from rltransfer.policies.tasks import PolicyTask
 
 
@@ -56,9 +56,13 @@ class Packing:
 
         Returns:
             Shape (n, 1 + P), float32.
+
+        Raises:
+            SpaceMismatch: The observations are not of the task's space.
+            BadArgument: The task has masks, and none are given.
         """
         task, size = self.tasks[index], self.sizes[index]
-        parts = _parts(task.observation_space, batch)
+        parts = _parts(task, batch)
         packed = np.zeros((len(parts[0][1]), self.width), np.float32)
         packed[:, 0] = index
         place = 1
@@ -111,12 +115,24 @@ def mask_size(space: Any) -> int:
     return int(np.sum(space.nvec)) if isinstance(space, spaces.MultiDiscrete) else 2 * int(space.n)
 
 
-def _parts(space: gym.Space, batch: Any) -> list[tuple[gym.Space, np.ndarray]]:
+def _parts(task: PolicyTask, batch: Any) -> list[tuple[gym.Space, np.ndarray]]:
+    space = task.observation_space
     if isinstance(space, spaces.Dict):
-        if not isinstance(batch, Mapping):
-            raise BadArgument(f"expected a dict of arrays for {space}, got {type(batch).__name__}")
-        return [(part, np.asarray(batch[key])) for key, part in space.spaces.items()]
-    return [(space, np.asarray(batch))]
+        if not isinstance(batch, Mapping) or not batch.keys() >= space.spaces.keys():
+            raise SpaceMismatch(
+                f"{task.id} observes {space}: give a dict of arrays with the keys "
+                f"{', '.join(map(repr, space.spaces))}"
+            )
+        given = [(part, np.asarray(batch[key])) for key, part in space.spaces.items()]
+    else:
+        given = [(space, np.asarray(batch))]
+    for part, values in given:
+        if not values.ndim or values.shape[1:] != part.shape:
+            raise SpaceMismatch(
+                f"{task.id} observes {part}, and was given an array of shape {values.shape}: give "
+                f"a batch of shape (n{''.join(f', {size}' for size in part.shape or ())})"
+            )
+    return given
 
 
 def _numbers(space: Any, values: np.ndarray) -> np.ndarray:
