@@ -176,11 +176,12 @@ def is_vector(space: gym.Space) -> bool:
 
 
 def _is_small(space: spaces.Box) -> bool:
-    return not is_image_space_channels_first(space) and min(space.shape[:2]) < IMAGE_SIDE
+    sides = list(space.shape[:2])
+    return not is_image_space_channels_first(space) and min(sides) < IMAGE_SIDE
 
 
 def _grid_shape(space: Any) -> tuple[int, int, int]:
-    shape = space.shape or ()
+    shape: Any = space.shape or ()
     if len(shape) == 3 and min(shape[:2]) >= 4:
         return shape
     side = int(np.sqrt(shape[0] // 3)) if len(shape) == 1 else 0
