@@ -14,7 +14,7 @@ from torch.nn.utils import clip_grad_norm_
 from rltransfer.engine.autograd.gradient import Gradient
 from rltransfer.engine.autograd.loss import Losses, ppo_loss
 from rltransfer.engine.autograd.minibatches import Minibatch
-from rltransfer.engine.multitask.pcgrad import project
+from rltransfer.engine.multitask.pcgrad import flatten, project, unflatten
 
 PER_ROW = ("actions", "old_log_prob", "old_values", "advantages", "returns")
 
@@ -81,18 +81,19 @@ class MultiTaskGradient(Gradient):
     def _surgery(self, generator: np.random.Generator) -> None:
         shared = [p for p in self._shared if p.requires_grad]
         own = [p for p in self._own if p.requires_grad]
-        rows, count = [], len(self._parts)
+        rows, used, count = [], [False] * len(shared), len(self._parts)
         for weight, loss in self._parts:
             found = torch.autograd.grad(
                 loss * weight, [*shared, *own], retain_graph=True, allow_unused=True
             )
             # Weighed as in the mean over rows, so that without conflicts it is that.
-            rows.append(_flat(found[: len(shared)], shared) * count)
+            rows.append(flatten(found[: len(shared)], shared) * count)
+            used = [use or g is not None for use, g in zip(used, found, strict=False)]
             _add(own, found[len(shared) :])
         if shared:
             result = project(torch.stack(rows), generator)
             self.conflicts.append(result.conflicts)
-            _add(shared, _unflat(result.gradient, shared))
+            _add(shared, unflatten(result.gradient, shared, used=used))
 
 
 def _split(policy: Any) -> tuple[list[Tensor], list[Tensor]]:
@@ -118,21 +119,6 @@ def _weighted(weights: list[float], values: Any) -> Tensor:
     for weight, value in zip(weights[1:], values[1:], strict=True):
         total = total + weight * value
     return total
-
-
-def _flat(gradients: Any, parameters: list[Tensor]) -> Tensor:
-    return torch.cat(
-        [
-            (torch.zeros_like(p) if g is None else g).flatten()
-            for g, p in zip(gradients, parameters, strict=True)
-        ]
-        or [torch.zeros(0)]
-    )
-
-
-def _unflat(flat: Tensor, parameters: list[Tensor]) -> list[Tensor]:
-    parts = flat.split([p.numel() for p in parameters])
-    return [part.reshape(p.shape) for part, p in zip(parts, parameters, strict=True)]
 
 
 def _add(parameters: list[Tensor], gradients: Any) -> None:
