@@ -465,6 +465,7 @@ def test_learning_progress_moves_environments(path: Any) -> None:
     assert model._last_episode_starts[moved].all()
     assert np.array_equal(model._last_obs[:, 0], model.env.task_of_row)
     model.train()  # on rows of the tasks before
+    assert model.logger.name_to_value["move/share_of_steps"] == pytest.approx(1 / 3)
     before = weights(model)
     collected(model)
     gammas = np.array([GAMMAS[id] for id in makers], np.float32)

@@ -108,6 +108,17 @@ class MultiTaskLstmPolicy(PolicyByTask, RecurrentActorCriticPolicy):
         judging, _ = self._remember(batch, judging, lstm_states, episode_starts, lstm)
         return batch.unsorted(self._values(batch, judging, normalized=False))[:, None]
 
+    def get_distribution(self, obs: Any, *args: Any) -> Any:
+        """Not available: rows of one batch have distributions of several kinds.
+
+        Raises:
+            BadArgument: Always; it names what to call instead.
+        """
+        raise BadArgument(
+            "a multi-task policy has one action distribution per task: use evaluate_actions() or "
+            "predict(); act(id, observations) chooses actions of one task"
+        )
+
     def _predict(
         self,
         observation: Any,

@@ -116,8 +116,8 @@ class MultiTaskMixin(TransferMixin):
 
     def _log_tasks(self) -> None:
         policy: Any = self.policy
-        env = self.tasks_env
-        rows = np.bincount(env.task_of_row, minlength=len(policy.tasks)) / env.num_envs
+        played = self.rollout_buffer.observations.reshape(-1, policy.packing.width)[:, 0]
+        rows = np.bincount(played.astype(np.int64), minlength=len(policy.tasks)) / len(played)
         losses = self._losses_by_task()
         record = self.logger.record
         for index, task in enumerate(policy.tasks):
