@@ -11,6 +11,7 @@ from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.vec_env import VecEnv
 
 from rltransfer.agents import Agent, load
+from rltransfer.agents.multitask.names import of_one_task
 from rltransfer.carry import TransferReport, carry_over
 from rltransfer.choose import Choice, choose, choose_unfit
 from rltransfer.index_maps import index_maps
@@ -75,6 +76,7 @@ def adapt(
         BadEnvironment: The target breaks its contract.
     """
     agent = source if isinstance(source, Agent) else load(source, classes=classes)
+    of_one_task(agent, "adapt")
     wanted = preset(recipe)
 
     def fresh(vec: Vec) -> TransferMixin:

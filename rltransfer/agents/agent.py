@@ -193,7 +193,8 @@ class Agent(TaskMethods):
             The path of the zip.
 
         Raises:
-            BadArgument: A class is needed and was not given.
+            BadArgument: A class is needed and was not given, or the agent is one of several tasks:
+                take one with :meth:`for_task`.
             NotWritable: It could not be written; what was there before is unharmed.
         """
         from rltransfer.agents.sb3 import export  # whose package reads agents, too

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -43,6 +43,11 @@ KNOWN: dict[str, type] = {
     "stable_baselines3.RMSpropTFLike": RMSpropTFLike,
     MULTITASK: MultiTaskPolicy,
     TASK_FEATURES: TaskFeatures,
+}
+#: Values that are written as one object: tag, class, and how they are written and read.
+_TAGGED: dict[str, tuple[type, Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "$space": (gym.Space, spaces.encode, spaces.decode),
+    "$task": (PolicyTask, codec.encode, codec.decode),
 }
 _NAMES = {value: name for name, value in KNOWN.items()}
 
@@ -115,17 +120,13 @@ def encode(value: Any, found: dict[str, type], where: str = "policy_kwargs") -> 
         if name not in KNOWN:
             found[name] = value
         return {"$class": name}
-    if isinstance(value, gym.Space):
-        return {"$space": spaces.encode(value)}
-    if isinstance(value, PolicyTask):
-        return {"$task": codec.encode(value)}
+    for tag, (kind, write, _) in _TAGGED.items():
+        if isinstance(value, kind):
+            return {tag: write(value)}
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, Mapping):
-        pairs = {key: encode(part, found, f"{where}[{key!r}]") for key, part in value.items()}
-        if all(isinstance(key, str) and not key.startswith("$") for key in pairs):
-            return pairs
-        return {"$dict": [[encode(key, found, where), part] for key, part in pairs.items()]}
+        return _encode_mapping(value, found, where)
     if isinstance(value, list | tuple):
         parts = [encode(part, found, f"{where}[{i}]") for i, part in enumerate(value)]
         return {"$tuple": parts} if isinstance(value, tuple) else parts
@@ -137,6 +138,13 @@ def encode(value: Any, found: dict[str, type], where: str = "policy_kwargs") -> 
         f"{where} is {value!r:.60}, which cannot be stored as data: expected None, a finite "
         "number, text, a class, or a list, tuple or dict of these"
     )
+
+
+def _encode_mapping(value: Mapping, found: dict[str, type], where: str) -> dict[str, Any]:
+    pairs = {key: encode(part, found, f"{where}[{key!r}]") for key, part in value.items()}
+    if all(isinstance(key, str) and not key.startswith("$") for key in pairs):
+        return pairs
+    return {"$dict": [[encode(key, found, where), part] for key, part in pairs.items()]}
 
 
 def check(data: Any) -> None:
@@ -188,10 +196,8 @@ def decode(data: Any, classes: Mapping[str, type], *, depth: int = 0) -> Any:
     content = data[tag]
     if len(data) == 1 and tag == "$class" and isinstance(content, str):
         return find(content, classes)
-    if len(data) == 1 and tag == "$space":
-        return spaces.decode(content)
-    if len(data) == 1 and tag == "$task":
-        return codec.decode(content)
+    if len(data) == 1 and tag in _TAGGED:
+        return _TAGGED[tag][2](content)
     if len(data) == 1 and tag == "$tuple" and isinstance(content, list):
         return tuple(decode(content, classes, depth=depth + 1))
     if len(data) == 1 and tag == "$dict" and isinstance(content, list):

@@ -12,6 +12,7 @@ from rltransfer.agents import bundle, hub, sb3, zoo
 from rltransfer.agents import classes as named
 from rltransfer.agents.agent import Agent
 from rltransfer.agents.files import usable
+from rltransfer.agents.multitask.names import SEPARATOR
 from rltransfer.errors import BadArgument, BadCheckpoint, UnknownName, suggest
 
 ZIP = ".zip"
@@ -35,7 +36,8 @@ def load(
             ``.json``; a zip of Stable-Baselines3; a folder with one agent in it; or
             ``"hub:owner/repo"`` on the Hugging Face Hub, with ``@revision`` and ``:filename`` after
             it where they are needed. The zoo has precedence: write ``./cartpole`` for a file of
-            that name.
+            that name. Each of these with ``#TASK`` behind it is that task of an agent of several,
+            as with :meth:`Agent.for_task`.
         classes: Classes of the user that the policy needs, by ``"module:QualName"`` or by name.
         task: For zips: what the agent was trained on, where neither the files beside it nor its
             name say so.
@@ -50,7 +52,7 @@ def load(
         BadArgument: It is not a name or path, or an option does not fit it.
         BadCheckpoint: The files are missing, corrupt, truncated, or of another agent.
         MissingExtra: The Hub needs a package that is not installed.
-        UnknownName: Neither the zoo nor the current folder has it.
+        UnknownName: Neither the zoo nor the current folder has it, or the agent has no such task.
     """
     if not isinstance(name_or_path, str | Path):
         raise BadArgument(
@@ -58,10 +60,24 @@ def load(
             "for a live model use Agent.from_model(model, card=...)"
         )
     classes = named.check_given(classes)
-    given = str(name_or_path)
     chosen = {"task": task, "normalization": normalization, "hyperparameters": hyperparameters}
     options = {name: value for name, value in chosen.items() if value is not None}
     options |= {"strict": True} if strict else {}
+    base, id = _split(str(name_or_path))
+    if id is None:
+        return _load(name_or_path, classes, lock, options)
+    whole = Path(base) if isinstance(name_or_path, Path) else base
+    return _load(whole, classes, lock, options).for_task(id)
+
+
+def _load(
+    name_or_path: str | Path,
+    classes: Mapping[str, type],
+    lock: str | Path | None,
+    options: dict[str, Any],
+) -> Agent:
+    """Load a whole agent."""
+    given = str(name_or_path)
     if given.startswith(hub.PREFIX):
         return hub.load(given, classes=classes, lock=lock, **options)
     if lock is not None:
@@ -80,8 +96,28 @@ def load(
     return _own(name_or_path if inside is None else inside, classes)
 
 
+def _split(given: str) -> tuple[str, str | None]:
+    """Split what is before and behind the last ``#``; files with one in their names come first."""
+    base, separator, id = given.rpartition(SEPARATOR)
+    if not separator or (not given.startswith(hub.PREFIX) and _is_there(given)):
+        return given, None
+    if not base or not id:
+        raise BadArgument(
+            f"{given!r:.200}: expected AGENT{SEPARATOR}TASK, such as trunk{SEPARATOR}CartPole-v1"
+        )
+    return base, id
+
+
 def is_file(given: str) -> bool:
-    """Tell whether a name means an agent outside of the zoo: files that are there, or the Hub."""
+    """Tell whether a name means an agent outside of the zoo: files that are there, or the Hub.
+
+    So does one task of an agent, wherever that is.
+    """
+    base, id = _split(given)
+    return _is_there(base) or (id is not None and zoo.holds(base))
+
+
+def _is_there(given: str) -> bool:
     if given.startswith(hub.PREFIX) or given.endswith(ZIP):
         return True
     if not zoo.holds(given) and (_zip_path(given) is not None or _is_agent_folder(given)):
@@ -91,6 +127,9 @@ def is_file(given: str) -> bool:
 
 def label_of(given: str) -> str:
     """Return a short name for an agent that was given by name, path, or reference to the Hub."""
+    base, id = _split(given)
+    if id is not None:
+        return f"{label_of(base)}-{re.split('[/:]', id)[-1]}"
     name = (bundle.stem(given).name or Path(given).resolve().name).removesuffix(ZIP)
     return re.sub(r"[@:].*", "", name) or name if given.startswith(hub.PREFIX) else name
 

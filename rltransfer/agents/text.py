@@ -27,13 +27,13 @@ def describe(agent: Agent) -> str:
     """Return one fact a line, facts that are not known left out; further lines are indented."""
     card, origin = agent.card, imported(agent.card)
     old = f" (trained on {origin.task})" if origin and origin.task else ""
+    packed = "packed, " if agent.multitask else ""
     facts = {
-        "task": card.task + old,
-        "score": str(card.score) if card.score else "not measured",
+        **_scores(agent, old),
         "trained for": trained_for(agent),
         "made from": made_from(card),
-        "observations": space(agent.observation_space),
-        "actions": space(agent.action_space),
+        "observations": packed + space(agent.observation_space),
+        "actions": packed + space(agent.action_space),
         "normalizes": normalizes(agent.normalization),
         "optimizer": "state kept" if agent.optimizer is not None else "state not kept",
         FINE_TUNING if origin else "hyperparameters": ", ".join(
@@ -50,6 +50,17 @@ def describe(agent: Agent) -> str:
     width = max(map(len, facts))
     lines = [_fact(name, printable(fact), width) for name, fact in facts.items() if fact]
     return "\n".join([f"{line(card.name)}: {title(agent)} with {line(agent.policy)}", *lines])
+
+
+def _scores(agent: Agent, old: str) -> dict[str, str]:
+    """The task and its score, or each of several tasks with its score, one a line."""
+    card = agent.card
+    if not agent.multitask:
+        score = str(card.score) if card.score else "not measured"
+        return {"task": card.task + old, "score": score}
+    return {
+        "tasks": "\n".join(f"{id}: {card.scores.get(id, 'not measured')}" for id in agent.tasks)
+    }
 
 
 def title(agent: Agent) -> str:

@@ -18,18 +18,23 @@ from stable_baselines3.common.preprocessing import (
 from stable_baselines3.common.vec_env import VecTransposeImage
 
 from rltransfer.agents.agent import Agent
+from rltransfer.agents.multitask.names import of_one_task
 from rltransfer.agents.normalization import Normalization
 from rltransfer.errors import BadArgument, SpaceMismatch
 from rltransfer.normalizing import normalization_of
 
 
 def load_if_named(actor: Any) -> Any:
-    """Load the agent that a name of the zoo or a path means; return anything else as it is."""
-    if not isinstance(actor, str | os.PathLike):
-        return actor
-    from rltransfer.agents import load
+    """Load the agent that a name of the zoo or a path means; return anything else as it is.
 
-    return load(os.fspath(actor))
+    Raises:
+        BadArgument: It is an agent of several tasks.
+    """
+    if isinstance(actor, str | os.PathLike):
+        from rltransfer.agents import load
+
+        actor = load(os.fspath(actor))
+    return of_one_task(actor, "evaluate") if isinstance(actor, Agent) else actor
 
 
 def resolve(actor: Any) -> tuple[BaseAlgorithm, Normalization | None]:

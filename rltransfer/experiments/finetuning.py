@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rltransfer.agents import Agent, load
+from rltransfer.agents.multitask.names import of_one_task
 from rltransfer.experiments import folders, results
 from rltransfer.experiments.checkpoints import Checkpoints
 from rltransfer.experiments.run import Report, Run, close, execute
@@ -100,6 +101,7 @@ def finetune(
         Diverged: A loss, gradient, weight or output of the policy is not finite.
     """
     agent = source if isinstance(source, Agent) else load(source, classes=classes)
+    of_one_task(agent, "finetune")
     spec = RunSpec.of(
         agent,
         target,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rltransfer.agents import Agent, load
+from rltransfer.agents.multitask.names import of_one_task
 from rltransfer.errors import BadArgument
 from rltransfer.experiments.compare import compare
 from rltransfer.experiments.gain import Gain
@@ -118,7 +119,8 @@ def agents_of(
         classes: Your own classes that they were built with, by name.
     """
     several = [source] if isinstance(source, Agent | str | Path) else source
-    return [one if isinstance(one, Agent) else load(one, classes=classes) for one in several]
+    found = [one if isinstance(one, Agent) else load(one, classes=classes) for one in several]
+    return [of_one_task(agent, "measure") for agent in found]
 
 
 def measure_pair(pair: Pair, **options: Any) -> Gain:

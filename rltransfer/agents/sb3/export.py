@@ -15,6 +15,7 @@ from stable_baselines3.common.preprocessing import is_image_space, is_image_spac
 
 from rltransfer.agents import vec_statistics
 from rltransfer.agents.files import atomic_write
+from rltransfer.agents.multitask.names import of_one_task
 from rltransfer.agents.normalization import Normalization
 from rltransfer.errors import NotWritable
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 def export(agent: Agent, path: str | Path, *, classes: Mapping[str, type] | None) -> Path:
     """Write the zip, and the statistics beside it; see :meth:`Agent.to_sb3`."""
+    of_one_task(agent, "to_sb3")
     path = Path(path).expanduser()
     path = path if path.suffix == ".zip" else path.with_name(path.name + ".zip")
     content = io.BytesIO()
