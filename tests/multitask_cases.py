@@ -11,6 +11,7 @@ import torch
 from agent_cases import venv
 from gymnasium import spaces
 from stable_baselines3 import PPO
+from torch import nn
 
 from rltransfer.agents import Agent, Card
 from rltransfer.policies.multitask import MultiTaskPolicy
@@ -32,6 +33,12 @@ SPACES: dict[str, tuple[gym.Space, gym.Space]] = {
     "flags": (spaces.MultiBinary(4), PRESS),
     "image": (IMAGE, PRESS),
     "dict": (spaces.Dict({"image": IMAGE, "speed": SMALL, "gear": spaces.Discrete(3)}), MOVE),
+}
+KINDS = tuple(SPACES)
+SPACES |= {
+    "grid": (GRID, PRESS),
+    "flat grid": (spaces.Box(0, 10, (75,), np.uint8), MOVE),
+    "late": (VECTOR, spaces.Discrete(3, start=1)),
 }
 SIMPLE = ("vector", "moving", "table", "flags")
 
@@ -112,36 +119,58 @@ def seen_by_sb3(space: Any, batch: Any) -> Any:
     return batch
 
 
-def outputs(agent: Agent, id: str, n: int = 24) -> dict[str, np.ndarray]:
+class Doubled(nn.Module):
+    """Features in double precision."""
+
+    def __init__(self, extractor: nn.Module) -> None:
+        super().__init__()
+        self.extractor = extractor
+
+    def forward(self, observations: Any) -> torch.Tensor:
+        return self.extractor(observations).double()
+
+
+def outputs(agent: Agent, id: str, n: int = 24, *, double: bool = False) -> dict[str, np.ndarray]:
     """Actions, values, log probabilities and entropies of one task of a multi-task agent."""
     policy = agent.build().policy
+    policy = policy.double() if double else policy
     described = policy.tasks[policy.index(id)]
     batch = observations(described.observation_space, n)
     flags = policy.packing.masks[policy.index(id)]
     masks = np.ones((n, flags), bool) if flags else None
     packed = torch.as_tensor(policy.packing.observations(policy.index(id), batch, masks))
+    packed = packed.double() if double else packed
+    own = observations(described.action_space, n, seed=1).reshape(n, -1)
+    actions = torch.zeros(n, *policy.action_space.shape, dtype=packed.dtype)
+    actions[:, : own.shape[1]] = torch.as_tensor(own)
     with torch.no_grad():
-        actions, values, _ = policy(packed, deterministic=True)
-        _, log_prob, entropy = policy.evaluate_actions(packed, actions)
+        values, log_prob, entropy = policy.evaluate_actions(packed, actions)
     acted = policy.act(id, batch, masks=masks)
     tensors = {"values": values[:, 0], "log_prob": log_prob, "entropy": entropy}
     return {"actions": acted, **{name: value.numpy() for name, value in tensors.items()}}
 
 
-def outputs_of_one(agent: Agent, space: gym.Space, n: int = 24) -> dict[str, np.ndarray]:
+def outputs_of_one(
+    agent: Agent, space: gym.Space, n: int = 24, *, double: bool = False
+) -> dict[str, np.ndarray]:
     """The same of an agent of one task."""
     made = agent.build()
+    if double:
+        made.policy.double()
+        for name in ("features_extractor", "pi_features_extractor", "vf_features_extractor"):
+            setattr(made.policy, name, Doubled(getattr(made.policy, name)))
     batch = seen_by_sb3(space, observations(space, n))
     spec = agent.normalization
-    if spec is not None:
+    if spec is not None and spec.obs:
         stats: Any = spec.obs_stats
         scaled = (batch - stats.mean) / np.sqrt(stats.var + spec.epsilon)
         batch = np.clip(scaled, -spec.clip_obs, spec.clip_obs).astype(np.float32)
     actions, _ = made.predict(batch, deterministic=True)
     tensor, _ = made.policy.obs_to_tensor(batch)
+    given = torch.as_tensor(observations(agent.action_space, n, seed=1)).double()
+    given = given.flatten(1) if given.dim() > 1 else given
     with torch.no_grad():
-        unclipped = made.policy.get_distribution(tensor).mode()
-        values, log_prob, entropy = made.policy.evaluate_actions(tensor, unclipped)
+        values, log_prob, entropy = made.policy.evaluate_actions(tensor, given)
     return {
         "actions": actions,
         "values": values[:, 0].numpy(),

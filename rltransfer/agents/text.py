@@ -34,7 +34,7 @@ def describe(agent: Agent) -> str:
         "made from": made_from(card),
         "observations": packed + space(agent.observation_space),
         "actions": packed + space(agent.action_space),
-        "normalizes": normalizes(agent.normalization),
+        "normalizes": _normalizes(agent),
         "optimizer": "state kept" if agent.optimizer is not None else "state not kept",
         FINE_TUNING if origin else "hyperparameters": ", ".join(
             f"{name}={hyperparameter(value)}"
@@ -79,6 +79,12 @@ def trainer(agent: Agent) -> str:
     """Name of the algorithm that trained it: A2C and TRPO train policies of PPO."""
     origin = imported(agent.card)
     return origin.trained_by if origin and origin.trained_by else title(agent)
+
+
+def _normalizes(agent: Agent) -> str:
+    # A multi-task policy keeps its statistics among its weights.
+    own = agent.multitask and agent.policy_kwargs.get("normalize_observations", False)
+    return "observations" if own else normalizes(agent.normalization)
 
 
 def normalizes(spec: Normalization | None) -> str:

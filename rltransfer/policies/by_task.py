@@ -38,7 +38,9 @@ class PolicyByTask(TaskNetworks):
         inputs, names = [], []
         for part in batch.parts:
             task, size = self.tasks[part.index], self.packing.sizes[part.index]
-            own = batch.observations[part.rows, 1 : 1 + size]
+            # In memory of its own: how wide other tasks make the packed rows may not show in the
+            # last bit of a product.
+            own = batch.observations[part.rows, 1 : 1 + size].contiguous()
             if task.encoder in self.observation_stats:
                 own = self.observation_stats[task.encoder](own)
             inputs.append(own)

@@ -67,8 +67,8 @@ class TaskFeatures(BaseFeaturesExtractor):
 
     def forward(self, observations: Any) -> Tensor:
         """Compute the features of preprocessed observations, shape (n, ...) or a dict of such."""
-        numbers = _numbers(self.space, observations)
-        features = self.encoder(numbers.to(next(self.parameters()).dtype))
+        numbers = _numbers(self.space, observations, next(self.parameters()).dtype)
+        features = self.encoder(numbers)
         return self.trunk(features, self.context(len(features)))
 
 
@@ -104,14 +104,15 @@ def _channels_last(space: gym.Space) -> bool:
     return is_image_space(space) and not is_image_space_channels_first(space)  # pyright: ignore[reportArgumentType]
 
 
-def _numbers(space: Any, given: Any) -> Tensor:
+def _numbers(space: Any, given: Any, dtype: torch.dtype) -> Tensor:
     """Undo what SB3 does to observations in front of an extractor; shape (n, size)."""
     if isinstance(space, spaces.Dict):
-        parts = [_numbers(part, given[key]) for key, part in space.spaces.items()]
-        return torch.cat([part.to(parts[0].dtype) for part in parts], dim=1)
+        parts = [_numbers(part, given[key], dtype) for key, part in space.spaces.items()]
+        return torch.cat(parts, dim=1)
     if isinstance(space, spaces.Discrete):
-        return given.flatten(1).argmax(1, keepdim=True)
+        return given.flatten(1).argmax(1, keepdim=True).to(dtype)
     if isinstance(space, spaces.MultiDiscrete):
         codes = torch.split(given.flatten(1), space.nvec.ravel().tolist(), dim=1)
-        return torch.stack([code.argmax(1) for code in codes], dim=1)
-    return (given.permute(0, 2, 3, 1) if _channels_last(space) else given).flatten(1)
+        return torch.stack([code.argmax(1) for code in codes], dim=1).to(dtype)
+    turned = given.permute(0, 2, 3, 1) if _channels_last(space) else given
+    return turned.flatten(1).to(dtype)
