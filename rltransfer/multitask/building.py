@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -270,12 +271,21 @@ def _hyperparameters(given: Mapping[str, Any], tasks: int, n_envs: int) -> dict[
             "normalize_advantage is per task here: give "
             f"options=MultiTaskOptions(normalize_advantage={given['normalize_advantage']!r})"
         )
-    return {
-        "n_steps": max(ROLLOUT // n_envs, 2),
-        "batch_size": BATCH * tasks,
+    whole = BATCH // math.gcd(BATCH, n_envs)
+    n_steps = max(round(ROLLOUT / n_envs / whole), 1) * whole
+    defaults = {
+        "n_steps": n_steps,
+        "batch_size": tasks * _rows_of_batch(given.get("n_steps", n_steps), n_envs),
         "learning_rate": {"start": 1e-3, "end": 0.0, "end_fraction": 1.0},
-        **given,
     }
+    return {**defaults, **given}
+
+
+def _rows_of_batch(n_steps: Any, n_envs: int) -> int:
+    """Rows of each task in a minibatch: so many that minibatches are equal, where that can be."""
+    rows = n_steps * n_envs if type(n_steps) is int else BATCH
+    fitting = [size for size in range(BATCH // 2, BATCH + 1) if rows % size == 0]
+    return max(fitting, default=max(min(BATCH, rows), 1))
 
 
 def _environments(cast: Cast, n_envs: int, weights: Weights, vec: Vec) -> MultiTaskVecEnv:

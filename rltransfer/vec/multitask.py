@@ -160,12 +160,14 @@ class MultiTaskVecEnv(VecEnv):
                 venv.close()
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Seed row ``i`` with ``seed + i`` at the next reset."""
+        """Seed row ``i`` with ``seed + i`` at the next reset, and 100,003 more by index of task."""
         for block in self._blocks:
             block.seed = None if seed is None else seed + block.rows.start
             for task, venv in block._made.items():
                 venv.seed(None if block.seed is None else block.seed + _APART * task)
-        return [None if seed is None else seed + row for row in range(self.num_envs)]
+        if seed is None:
+            return [None] * self.num_envs
+        return (seed + np.arange(self.num_envs) + _APART * self.task_of_row).tolist()
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """Attribute of each environment."""
