@@ -55,6 +55,12 @@ class Small(gym.Env):
         return 2 * number + more
 
 
+class Shown(Small):
+    """Can be looked at."""
+
+    render_mode = "rgb_array"
+
+
 class Masked(Small):
     """Allows the actions that its step says."""
 

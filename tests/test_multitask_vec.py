@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
-import packed_cases as cases
 import numpy as np
+import packed_cases as cases
 import pytest
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from rltransfer.errors import BadArgument, SpaceMismatch
 from rltransfer.policies.packing import Packing, action_size
@@ -176,9 +176,14 @@ def test_every_method_of_a_vecenv(small: MultiTaskVecEnv) -> None:
 
 
 def test_frames_of_all_environments() -> None:
-    env = env_of(["small/vector-v0", "CartPole-v1"], [2, 1])
+    def make(index: int, count: int, seed: int | None) -> VecEnv:
+        return DummyVecEnv([cases.Shown] * count)
+
+    tasks = described(["small/vector-v0", "small/other-v0"])
+    env = MultiTaskVecEnv(tasks, [2, 1], make)
     env.reset()
-    assert len(env.get_images()) == 3
+    env.step(np.zeros((3, 1), np.float32))
+    assert [int(frame[0, 0, 0]) for frame in env.get_images() if frame is not None] == [1, 1, 1]
     env.close()
 
 
@@ -227,11 +232,6 @@ def test_counts_that_do_not_fit(counts: list[int], block: int | None, words: str
 
 
 def test_a_task_needs_spaces_that_can_be_packed() -> None:
-    class Text(cases.Small):
-        def __init__(self) -> None:
-            super().__init__()
-            self.observation_space = gym.spaces.Text(3)
-
     venv: Any = type("V", (), {"observation_space": gym.spaces.Text(3),
                                "action_space": gym.spaces.Box(-1, 1)})  # fmt: skip
     with pytest.raises(SpaceMismatch, match="cannot read"):

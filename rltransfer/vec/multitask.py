@@ -199,7 +199,8 @@ class MultiTaskVecEnv(VecEnv):
 
     def _reset(self, block: Block) -> np.ndarray:
         observations = self._packed(block, block.venv.reset())
-        self.reset_infos[block.rows] = block.venv.reset_infos
+        # Wrappers of environments have their own, which are empty.
+        self.reset_infos[block.rows] = block.venv.unwrapped.reset_infos
         return observations
 
     def _packed(self, block: Block, seen: Any) -> np.ndarray:
