@@ -26,7 +26,7 @@ DEFAULTS: Mapping[str, Any] = {
 }
 OTHERS = (
     *("trunk_kwargs", "conditioning_kwargs", "activation_fn", "ortho_init"),
-    *("optimizer_class", "optimizer_kwargs"),
+    *("optimizer_class", "optimizer_kwargs", "lstm_hidden_size", "n_lstm_layers"),
 )
 
 

@@ -12,7 +12,7 @@ from rltransfer import registry
 from rltransfer.agents import Agent
 from rltransfer.engine.multitask.options import MultiTaskOptions
 from rltransfer.engine.options import EngineOptions
-from rltransfer.errors import BadArgument
+from rltransfer.errors import BadArgument, UnknownName, suggest
 from rltransfer.layers import layer_groups
 from rltransfer.multitask import architecture, plans, starting
 from rltransfer.multitask.architecture import Embed
@@ -27,16 +27,27 @@ from rltransfer.multitask.tasks import (
     shared,
 )
 from rltransfer.policies.multitask import MultiTaskPolicy
+from rltransfer.policies.recurrent import MultiTaskLstmPolicy
 from rltransfer.policies.tasks import PolicyTask
 from rltransfer.recipe import Recipe
 from rltransfer.recipe import recipe as preset
 from rltransfer.training.build import build_model
-from rltransfer.training.multitask import LearningProgress, MultiTaskPPO, shares
+from rltransfer.training.multitask import (
+    LearningProgress,
+    MultiTaskPPO,
+    MultiTaskRecurrentPPO,
+    shares,
+)
 from rltransfer.training.ppo import Transfer
 from rltransfer.training.schedule import GroupScheduler
 from rltransfer.vec import MultiTaskVecEnv, Vec, make_vec
 
 Weights = Mapping[str, float] | Literal["progress"] | None
+
+ALGORITHMS: Mapping[str, tuple[Any, Any]] = {
+    "ppo": (MultiTaskPolicy, MultiTaskPPO),
+    "recurrent_ppo": (MultiTaskLstmPolicy, MultiTaskRecurrentPPO),
+}
 
 # Environment steps of each task in a rollout, and rows of each task in a minibatch, on average.
 ROLLOUT = 1_024
@@ -74,6 +85,7 @@ def fresh_multitask(
     *,
     start: Agent | str | Path | None = None,
     recipe: Recipe | str | None = None,
+    algorithm: str = "ppo",
     n_envs: int = 8,
     vec: Vec = "auto",
     weights: Weights = None,
@@ -110,6 +122,8 @@ def fresh_multitask(
             ``lr_decay`` of a :class:`rltransfer.Recipe`, or the name of a preset that has no other
             fields; with ``start`` also ``reset`` and ``optimizer``. Groups are named as
             ``MultiTaskPolicy`` says.
+        algorithm: ``"ppo"``, or ``"recurrent_ppo"`` for an LSTM behind the trunk, of size
+            ``policy_kwargs={"lstm_hidden_size": 64}``.
         n_envs: Parallel environments of each task; the average where ``weights`` differ.
         vec: How they are stepped; see :func:`rltransfer.vec.make_vec`.
         weights: How environments, and with them steps, are divided among tasks: None evenly; by
@@ -161,6 +175,8 @@ def fresh_multitask(
         SpaceMismatch: Tasks share what does not fit both, or a policy cannot read a space.
     """
     ids = check_ids(tasks)
+    if algorithm not in ALGORITHMS:
+        raise UnknownName(suggest(str(algorithm), ALGORITHMS, kind="algorithm for many tasks"))
     given = architecture.chosen(
         sizes=sizes,
         trunk_kwargs=trunk_kwargs,
@@ -187,16 +203,17 @@ def fresh_multitask(
     env = _environments(cast, n_envs, weights, vec)
     try:
         env.seed(seed)
+        policy, kind = ALGORITHMS[algorithm]
         model: Any = build_model(
-            "ppo",
-            MultiTaskPolicy,
+            algorithm,
+            policy,
             env,
             policy_kwargs={**cast.kwargs, "tasks": list(cast.tasks)},
             hyperparameters=_hyperparameters(hyperparameters, len(ids), n_envs),
             seed=seed,
             device=device,
             tensorboard_log=tensorboard_log,
-            kind=MultiTaskPPO,
+            kind=kind,
         )
         model.multitask_options = options or MultiTaskOptions()
         model.engine_options = engine or EngineOptions()

@@ -8,7 +8,7 @@ from typing import Any
 
 from rltransfer.errors import RecipeError
 from rltransfer.layers import LayerGroup, layer_groups, select
-from rltransfer.policies.multitask import MultiTaskPolicy
+from rltransfer.policies.networks import TaskNetworks
 from rltransfer.recipe import Recipe
 from rltransfer.training.schedule import GroupPlan, plan_groups
 
@@ -39,7 +39,7 @@ def check_recipe(recipe: Recipe, *, started: bool) -> None:
     )
 
 
-def idle_groups(policy: MultiTaskPolicy, played: Collection[str]) -> list[str]:
+def idle_groups(policy: TaskNetworks, played: Collection[str]) -> list[str]:
     """Layer groups that belong to tasks that are not played, and to no other."""
     busy: set[str] = set()
     owned: set[str] = set()

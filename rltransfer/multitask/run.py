@@ -76,7 +76,7 @@ class MultiTaskRun:
         return {id: on_scale(id, score.mean) for id, score in self.after.items()}
 
     def __str__(self) -> str:
-        title = f"{self.steps:,} steps on {len(self.trained)} task(s)"
+        title = f"{self.agent.card.name}: {self.steps:,} steps on {len(self.trained)} task(s)"
         if not self.after:
             return f"{title}: {', '.join(self.trained)}; not evaluated"
         rows = [HEADER, *(self._row(id) for id in self.after)]

@@ -81,24 +81,22 @@ def multitask(
     model = fresh_multitask(ids, start=begun, seed=seed, **options)
     try:
         _check_rollout(model, steps)
-        callbacks: list[Any] = [Progress(progress)] if progress else []
-        if not points:
-            model.learn(int(steps), callback=callbacks)
-            found: dict[int, dict[str, Evaluation]] = {}
-            curve = ()
-        else:
-            evaluated = {id: made_of for made_of, id in zip(ids, played, strict=True)}
-            known = () if begun is None else begun.tasks
-            evaluated |= {id: id for id in known if id not in played}
-            with TaskEvaluators(evaluated, episodes=episodes, max_steps=max_steps) as evaluators:
-                watch = EvaluateTasks(evaluators, played=played, points=points)
-                model.learn(int(steps), callback=[watch, *callbacks])
-            found, curve = watch.found, watch.curve
-        before, after = _ends(found)
-        agent: Any = None
-        if hasattr(Agent, "for_task"):
-            card = _card(model, begun, played, after, name, seed, command)
-            agent = Agent.from_model(model, card=card)
+        # Whatever cannot be stored as data is refused now, not after the training.
+        Agent.from_model(model, card=_card(model, begun, played, {}, name, seed, command))
+        watch = _train(
+            model,
+            int(steps),
+            {known: given for known, given in zip(played, ids, strict=True)}
+            | {id: id for id in (begun.tasks if begun else ()) if id not in played},
+            played,
+            points=points,
+            episodes=episodes,
+            max_steps=max_steps,
+            progress=progress,
+        )
+        before, after = _ends(watch.found if watch else {})
+        card = _card(model, begun, played, after, name, seed, command)
+        agent = Agent.from_model(model, card=card)
     finally:
         model.get_env().close()  # pyright: ignore[reportOptionalMemberAccess]
     return MultiTaskRun(
@@ -106,10 +104,32 @@ def multitask(
         model=model,
         trained=played,
         steps=model.num_timesteps,
-        curve=curve,
+        curve=watch.curve if watch else (),
         before=before,
         after=after,
     )
+
+
+def _train(
+    model: Any,
+    steps: int,
+    tasks: Mapping[str, str],
+    played: Sequence[str],
+    *,
+    points: int,
+    episodes: int,
+    max_steps: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> EvaluateTasks | None:
+    """Train, and evaluate all tasks on the way unless ``points`` is 0."""
+    callbacks: list[Any] = [Progress(progress)] if progress else []
+    if not points:
+        model.learn(steps, callback=callbacks)
+        return None
+    with TaskEvaluators(tasks, episodes=episodes, max_steps=max_steps) as evaluators:
+        watch = EvaluateTasks(evaluators, played=played, points=points)
+        model.learn(steps, callback=[watch, *callbacks])
+    return watch
 
 
 def _as_known(ids: Sequence[str], start: Agent | None) -> tuple[str, ...]:

@@ -89,7 +89,12 @@ class MultiTaskMixin(TransferMixin):
         if not sampling.observe(self._new_returns):
             return
         env = self.tasks_env
-        wanted = divide(sampling.weights(), len(env.blocks))
+        index = {task.id: i for i, task in enumerate(env.tasks)}
+        wanted = [0] * len(env.tasks)  # tasks that are not sampled, and not played, get none
+        for id, count in zip(
+            sampling.ids, divide(sampling.weights(), len(env.blocks)), strict=True
+        ):
+            wanted[index[id]] = count
         rows, first = env.assign(_moved([block.task for block in env.blocks], wanted))
         last: Any = self._last_obs
         last[rows] = first

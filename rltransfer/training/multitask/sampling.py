@@ -9,6 +9,9 @@ import numpy as np
 
 from rltransfer.errors import BadArgument, UnknownName, suggest
 
+# What is equal to 1 may come out as a little less.
+ROUNDING = 1e-9
+
 
 def shares(
     weights: Mapping[str, float] | None, ids: Sequence[str], count: int, *, block: int = 1
@@ -48,14 +51,20 @@ def shares(
 
 
 def divide(weights: Sequence[float], count: int) -> list[int]:
-    """Divide whole things by weight, at least one for each, by largest remainders."""
+    """Divide whole things by weight, at least one for each, by largest remainders.
+
+    What would get less than one gets one, and the others are in proportion to each other.
+    """
     weight = np.asarray(weights, np.float64)
-    exact = weight / weight.sum() * (count - len(weight))
+    few = np.zeros(len(weight), bool)
+    exact = weight / weight.sum() * count
+    while (exact[~few] < 1 - ROUNDING).any():
+        few |= exact < 1 - ROUNDING
+        exact = np.where(few, 1.0, weight / weight[~few].sum() * (count - few.sum()))
     floor = np.floor(exact).astype(int)
-    left = count - len(weight) - int(floor.sum())
-    for index in np.argsort(floor - exact, kind="stable")[:left]:
+    for index in np.argsort(floor - exact, kind="stable")[: count - int(floor.sum())]:
         floor[index] += 1
-    return [int(n) + 1 for n in floor]
+    return floor.tolist()
 
 
 class LearningProgress:
