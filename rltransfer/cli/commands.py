@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rltransfer.agents import bundle, load
+from rltransfer.agents import Agent, bundle, load
 from rltransfer.agents.hyperparameters import NAMES
 from rltransfer.agents.loading import label_of
 from rltransfer.check import check_tasks
-from rltransfer.cli import resuming
+from rltransfer.cli import multitask, resuming
 from rltransfer.cli.progress import watching
 from rltransfer.errors import BadArgument, UnknownName, suggest
 from rltransfer.evaluate import evaluate as evaluate_agent
@@ -47,11 +47,17 @@ def check(args: argparse.Namespace) -> int:
 
 
 def pretrain(args: argparse.Namespace) -> int:
-    """Train a source agent and store it."""
+    """Train a source agent, of one task or of many, and store it."""
     check_steps(args.steps)
     options = settings(args, PRETRAIN_SETTINGS)
     path = agent_path(args.out)
     folders.check_writable(path.parent)
+    if args.tasks is not None:
+        run = multitask.train(args, path.name, options)
+        return _store(run.agent, path, run)
+    if args.task is None:
+        raise BadArgument("nothing to train on: give a task, or several with --tasks A,B")
+    multitask.refuse_flags(args)
     with watching(args.steps, alone=True) as watch:
         watch(args.task, 0, args.steps)
         agent = run_pretrain(
@@ -70,9 +76,13 @@ def pretrain(args: argparse.Namespace) -> int:
             progress=lambda steps, total: watch(args.task, min(steps, total), total),
             **options,
         )
+    return _store(agent, path, agent)
+
+
+def _store(agent: Agent, path: Path, said: object) -> int:
     folders.create(path.parent)
     agent.save(path)
-    print(agent)
+    print(said)
     print(f"written to {path}.safetensors and .json")
     return 0
 

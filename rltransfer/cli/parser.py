@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, get_args
 
-from rltransfer.cli import commands, exporting, importing, listing
+from rltransfer.cli import commands, exporting, importing, listing, multitask
 from rltransfer.experiments.controls import CONTROLS
 from rltransfer.experiments.engines import EngineName
 from rltransfer.recipe import PRESETS
@@ -56,16 +56,20 @@ def _check(sub: Any) -> None:
 
 
 def _pretrain(sub: Any) -> None:
-    p = sub.add_parser("pretrain", help="train a source agent from scratch")
-    p.add_argument("task", help="Gymnasium id, or module:Id")
+    p = sub.add_parser("pretrain", help="train an agent from scratch, or one on many tasks")
+    p.add_argument("task", nargs="?", help="Gymnasium id, or module:Id")
+    words = "several, with commas, that one policy learns: own encoders and heads, a shared trunk"
+    p.add_argument("--tasks", action="extend", type=_names, help=words)
     p.add_argument("--steps", type=int, required=True, help="environment steps")
     p.add_argument("--out", type=Path, required=True, help="path of the agent, without suffix")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--algorithm", choices=list(TRANSFER_ALGORITHMS), default="ppo")
-    p.add_argument("--n-envs", type=int, default=8, help="parallel environments (default 8)")
+    words = "parallel environments, of each task (default 8)"
+    p.add_argument("--n-envs", type=int, default=8, help=words)
     p.add_argument("--normalize-obs", action="store_true", help="by running statistics")
     p.add_argument("--normalize-reward", action="store_true", help="by the spread of returns")
     _shared(p)
+    multitask.add_flags(p, names=_names, number=_pair, text=_text, setting=_setting)
     p.set_defaults(command=commands.pretrain)
 
 
@@ -241,6 +245,13 @@ def _pair(text: str) -> tuple[str, float]:
         raise argparse.ArgumentTypeError(
             f"{text!r}: expected NAME=NUMBER, such as actor.1=0.3"
         ) from None
+
+
+def _text(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    if not name or not value:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=TEXT")
+    return name, value
 
 
 def _setting(text: str) -> tuple[str, Any]:

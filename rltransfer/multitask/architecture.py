@@ -12,6 +12,7 @@ from rltransfer.agents import Agent
 from rltransfer.errors import BadArgument, UnknownName, suggest
 from rltransfer.multitask.tasks import require_played
 from rltransfer.policies import sentences
+from rltransfer.policies.trunks import TRUNKS
 
 Embed = Callable[[list[str]], Any]
 
@@ -62,6 +63,15 @@ def chosen(
             raise UnknownName(suggest(str(name), known, kind="argument of the policy"))
         _once(name, named, "policy_kwargs")
     return {**(policy_kwargs or {}), **named}
+
+
+def completed(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the defaults of what was not given, for a policy that starts from scratch."""
+    kwargs = {**DEFAULTS, **given}
+    trunk = TRUNKS.get(kwargs["trunk"])
+    if "conditioning" not in given and trunk is not None and trunk.needs_context:
+        kwargs["conditioning"] = "one-hot"
+    return kwargs
 
 
 def contradictions(agent: Agent, given: Mapping[str, Any]) -> None:

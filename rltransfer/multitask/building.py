@@ -142,8 +142,9 @@ def fresh_multitask(
         sizes: Widths of the trunk's layers; (64,) by default: with the encoder, the two layers of
             64 that SB3's MlpPolicy has.
         trunk_kwargs: Other options of the trunk, such as ``{"experts": 4}``.
-        conditioning: What tells the trunk which task it is: ``"heads"`` (default) nothing,
-            ``"one-hot"``, ``"embedding"`` (learned), or ``"sentence"`` (the task's mission).
+        conditioning: What tells the trunk which task it is: ``"heads"`` nothing, ``"one-hot"``,
+            ``"embedding"`` (learned), or ``"sentence"`` (the task's mission). By default
+            ``"heads"``, and ``"one-hot"`` for trunks that must know the task.
         missions: With ``"sentence"``: what to do, by task; else the mission that is registered.
         embed: With ``"sentence"``: from a list of missions to an array with a row for each, such as
             the ``encode`` of a sentence-transformers model. By default
@@ -265,7 +266,7 @@ def _new_cast(
     sharing: dict[str, Sharing],
     words: dict[str, Any],
 ) -> Cast:
-    kwargs = {**architecture.DEFAULTS, **given}
+    kwargs = architecture.completed(given)
     architecture.check_missions(kwargs["conditioning"], **words)
     tasks: list[PolicyTask] = []
     for id in ids:
@@ -342,8 +343,10 @@ def _carry(model: MultiTaskPPO, cast: Cast, recipe: Recipe) -> None:
     """Put the start into the model, and let its layer groups train as the recipe says."""
     policy: Any = model.policy
     groups = layer_groups(policy)
-    idle = plans.idle_groups(policy, cast.played_ids)
-    planned = plans.plan(groups, recipe, idle)
+    ids = {task.id for task in cast.tasks}
+    idle = plans.groups_of_only(cast.tasks, ids - set(cast.played_ids))
+    new = plans.groups_of_only(cast.tasks, ids - set(cast.known)) if cast.agent else ()
+    planned = plans.plan(groups, recipe, idle=idle, new=new)
     if cast.agent is not None:
         fresh = plans.fresh_keys(groups, recipe, idle)
         moments = recipe.optimizer == "source"

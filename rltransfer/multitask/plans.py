@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rltransfer.errors import RecipeError
-from rltransfer.layers import LayerGroup, layer_groups, select
-from rltransfer.policies.networks import TaskNetworks
+from rltransfer.layers import LayerGroup, select
+from rltransfer.policies.tasks import PolicyTask
 from rltransfer.recipe import Recipe
 from rltransfer.training.schedule import GroupPlan, plan_groups
 
@@ -30,33 +31,44 @@ def check_recipe(recipe: Recipe, *, started: bool) -> None:
     others = [name for name in recipe.to_dict() if name not in known]
     if not others:
         return
-    hint = "" if started else ", or give start, an agent to begin with"
-    scratch = "; to begin anew, leave start out" if started and "reset" in recipe.to_dict() else ""
+    cure = "drop the others"
+    if not started:
+        cure += ", or give start, an agent to begin with"
+    elif "reset" in recipe.to_dict():
+        cure += "; to begin anew, leave start out"
+    with_what = "many tasks" if started else "many tasks without a start"
     raise RecipeError(
-        f"the recipe has {', '.join(others)}, which {'a start of many tasks' if started else 'no'}"
-        f"{' does' if started else ' start does'} not apply: it takes {', '.join(known)}; drop the "
-        f"others{hint}{scratch}"
+        f"the recipe has {', '.join(others)}, and training on {with_what} takes "
+        f"{', '.join(known)} alone: {cure}"
     )
 
 
-def idle_groups(policy: TaskNetworks, played: Collection[str]) -> list[str]:
-    """Layer groups that belong to tasks that are not played, and to no other."""
-    busy: set[str] = set()
-    owned: set[str] = set()
-    for task in policy.tasks:
-        own = {
+def groups_of(tasks: Iterable[PolicyTask]) -> set[str]:
+    """Names of the layer groups that belong to tasks: their encoders, heads and value heads."""
+    return {
+        name
+        for task in tasks
+        for name in (
             f"encoder.{task.encoder}",
             f"actor.head.{task.head}",
             f"actor.std.{task.head}",
             f"critic.head.{task.key}",
-        }
-        owned |= own
-        busy |= own if task.id in played else set()
-    return [name for name in layer_groups(policy) if name in owned - busy]
+        )
+    }
+
+
+def groups_of_only(tasks: Sequence[PolicyTask], chosen: Collection[str]) -> set[str]:
+    """Groups that belong to some of the tasks, chosen by id, and to no other."""
+    others = groups_of(task for task in tasks if task.id not in chosen)
+    return groups_of(task for task in tasks if task.id in chosen) - others
 
 
 def plan(
-    groups: Mapping[str, LayerGroup], recipe: Recipe, idle: Collection[str]
+    groups: Mapping[str, LayerGroup],
+    recipe: Recipe,
+    *,
+    idle: Collection[str] = (),
+    new: Collection[str] = (),
 ) -> dict[str, GroupPlan]:
     """Turn a recipe into one plan for each layer group.
 
@@ -64,6 +76,9 @@ def plan(
         groups: Layer groups of the policy.
         recipe: The recipe.
         idle: Groups of tasks that are not played: they never train.
+        new: Groups of tasks that the start did not know: they train from the start, unless
+            ``freeze`` has one by its very name. Fixed random features would be of no use, and
+            ``freeze=["trunk"]`` is meant for what was learned.
 
     Raises:
         UnknownName: A pattern matches no group.
@@ -76,7 +91,11 @@ def plan(
                 f"{field} names {pattern!r}, which belongs to tasks that are not played and never "
                 "trains: drop it, or add the task to those that are played"
             )
-    plans |= dict.fromkeys(idle, GroupPlan(trains_from=math.inf))
+    for name in groups:
+        if name in idle:
+            plans[name] = GroupPlan(trains_from=math.inf)
+        elif name in new and name not in recipe.freeze:
+            plans[name] = replace(plans[name], trains_from=0.0)
     if not any(plans[name].trains_from == 0 and groups[name].parameters for name in groups):
         raise RecipeError(
             "nothing trains at the start: the recipe freezes all that the played tasks use; leave "
