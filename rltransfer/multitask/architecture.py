@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,8 @@ from rltransfer.agents import Agent
 from rltransfer.errors import BadArgument, UnknownName, suggest
 from rltransfer.multitask.tasks import require_played
 from rltransfer.policies import sentences
-from rltransfer.policies.trunks import TRUNKS
+from rltransfer.policies.multitask import MultiTaskPolicy
+from rltransfer.policies.trunks import TRUNKS, trunk_options
 
 Embed = Callable[[list[str]], Any]
 
@@ -84,11 +86,13 @@ def contradictions(agent: Agent, given: Mapping[str, Any]) -> None:
     Raises:
         BadArgument: One differs.
     """
-    has = agent.live_policy_kwargs()
+    signature = inspect.signature(MultiTaskPolicy).parameters.values()
+    has = {one.name: one.default for one in signature} | agent.live_policy_kwargs()
     for name, value in given.items():
-        own = has.get(name, {} if name.endswith("_kwargs") else DEFAULTS.get(name))
+        own = has.get(name)
         if name == "trunk_kwargs":
-            own = {key: own.get(key, value[key]) for key in value}
+            all_options = trunk_options(has["trunk"]) | (own or {})
+            own = {key: all_options.get(key) for key in value}
         if _plain(own) != _plain(value):
             raise BadArgument(
                 f"{name} is {value!r}, but start ({agent.card.name}) was built with {own!r}: leave "

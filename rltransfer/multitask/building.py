@@ -244,9 +244,7 @@ def _cast(
         return _new_cast(ids, given, options, gamma, sharing, words)
     agent = starting.as_start(start)
     architecture.contradictions(agent, given)
-    kwargs = agent.live_policy_kwargs()
-    architecture.check_missions("sentence of start" if words["missions"] else "", **words)
-    begun = starting.extended(agent, ids, options, gamma=gamma, seed=seed or 0, **sharing)
+    begun = starting.extended(agent, ids, options, gamma=gamma, seed=seed or 0, **sharing, **words)
     indices = {task.key: index for index, task in enumerate(begun.tasks)}
     kwargs = {k: v for k, v in begun.agent.live_policy_kwargs().items() if k != "tasks"}
     return Cast(

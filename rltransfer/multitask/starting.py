@@ -13,6 +13,7 @@ import gymnasium as gym
 from rltransfer.agents import Agent, load
 from rltransfer.carry import moments_of
 from rltransfer.errors import BadArgument, UnknownName
+from rltransfer.multitask.architecture import Embed, mission_vectors
 from rltransfer.multitask.tasks import Sharing, key_of, look_at, shared
 from rltransfer.policies.tasks import PolicyTask, policy_tasks
 
@@ -56,6 +57,8 @@ def extended(
     gamma: float | None,
     encoders: Sharing,
     heads: Sharing,
+    missions: Mapping[str, str] | None,
+    embed: Embed | None,
     seed: int,
 ) -> Start:
     """Give an agent the tasks that are to be played and that it does not know yet.
@@ -64,31 +67,48 @@ def extended(
         agent: A multi-task agent.
         ids: Tasks that are to be played.
         options: What is said about each.
-        gamma: Discount factor of the tasks; None for what the agent has, and 0.99 for new ones.
+        gamma: Discount factor of the tasks; None for what the agent or a source has, or else 0.99.
         encoders: Whether new tasks share encoders with tasks of equal observation spaces.
         heads: Whether new tasks share heads with tasks of equal action spaces.
+        missions: What to do in new tasks, for an agent that is conditioned on sentences.
+        embed: What embeds missions.
         seed: Seed of new encoders and heads.
 
     Raises:
         BadArgument: What is said about a task that the agent knows would need new weights.
+        UnknownName: A mission is of a task that is not new.
         SpaceMismatch: A task does not fit what it is to share.
     """
-    known, changed = tasks_of(agent), {}
-    for id in ids:
-        tasks = tasks_of(agent)
-        old = next((task for task in tasks if task.key == key_of(id)), None)
-        if old is not None:
-            changed[old.key] = _changed(agent, old, gamma, options[id])
-        else:
-            task = look_at(id, gamma=0.99 if gamma is None else gamma, options=options[id])
-            task = shared(task, tasks, options[id], encoders=encoders, heads=heads)
-            source = options[id].get("source")
-            agent = agent.add_task(
-                id,
-                source=source if source is None or isinstance(source, Agent) else load(source),
-                seed=seed,
-                **_new(task, options[id]),
-            )
+    known = tasks_of(agent)
+    keys = {task.key: task for task in known}
+    new = [id for id in ids if key_of(id) not in keys]
+    vectors: Mapping[str, Any] = {}
+    if new and agent.policy_kwargs.get("conditioning") == "sentence":
+        vectors = dict(zip(new, mission_vectors(new, missions, embed), strict=True))
+    elif missions is not None or embed is not None:
+        raise BadArgument(
+            "missions and embed are for new tasks of a start with conditioning='sentence', and "
+            f"{agent.card.name} with {', '.join(ids)} has none: leave them out"
+        )
+    for id in new:
+        given = {"gamma": gamma, **options[id]}
+        task = look_at(id, gamma=0.99 if gamma is None else gamma, options=options[id])
+        task = shared(task, tasks_of(agent), options[id], encoders=encoders, heads=heads)
+        agent = agent.add_task(
+            id,
+            source=_source(options[id]),
+            seed=seed,
+            vector=vectors.get(id),
+            gamma=given["gamma"],
+            noise=task.noise,
+            log_std=given.get("log_std"),
+            **_spaces_and_parts(task, options[id]),
+        )
+    changed = {
+        key_of(id): _changed(agent, keys[key_of(id)], gamma, options[id])
+        for id in ids
+        if id not in new
+    }
     return Start(
         agent=agent,
         tasks=tuple(changed.get(task.key, task) for task in tasks_of(agent)),
@@ -148,9 +168,14 @@ def _changed(
     return task.but(**(({} if gamma is None else {"gamma": gamma}) | dict(options)))
 
 
-def _new(task: PolicyTask, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of ``add_task`` for a task; encoder and head where they are not its own."""
-    fields = ("gamma", "noise", "log_std", "observation_space", "action_space", "masked")
+def _source(options: Mapping[str, Any]) -> Agent | None:
+    source = options.get("source")
+    return source if source is None or isinstance(source, Agent) else load(source)
+
+
+def _spaces_and_parts(task: PolicyTask, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Spaces of a new task; and encoder and head, where they are not its own."""
+    fields = ("observation_space", "action_space", "masked")
     parts = {name: getattr(task, name) for name in ("encoder", "head")}
-    named = {n: v for n, v in parts.items() if n in options or v != task.key}
+    named = {name: v for name, v in parts.items() if name in options or v != task.key}
     return {**{name: getattr(task, name) for name in fields}, **named}
