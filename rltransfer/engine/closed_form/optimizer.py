@@ -50,9 +50,9 @@ class AdamState:
         group = optimizer.param_groups[0]
         self._beta1, self._beta2 = (float(beta) for beta in group["betas"])
         self._eps = float(group["eps"])
+        self._states = [optimizer.state.get(segment.parameter, {}) for segment in trained]
         self.runs: list[Run] = []
-        for segment in self._trained:
-            state = optimizer.state.get(segment.parameter, {})
+        for segment, state in zip(trained, self._states, strict=True):
             step = int(state["step"]) if state else 0
             self._append(
                 Run(segment.start, segment.stop, step, float(lr_scale.get(segment.name, 1.0)))
@@ -60,8 +60,7 @@ class AdamState:
 
     def read(self, first: np.ndarray, second: np.ndarray) -> None:
         """Copy the moments into flat vectors."""
-        for segment in self._trained:
-            state = self._optimizer.state.get(segment.parameter, {})
+        for segment, state in zip(self._trained, self._states, strict=True):
             segment.of(first)[...] = state["exp_avg"].numpy() if state else 0
             segment.of(second)[...] = state["exp_avg_sq"].numpy() if state else 0
 

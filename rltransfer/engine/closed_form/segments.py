@@ -22,16 +22,18 @@ class Segment:
         parameter: The parameter.
         start: Its first place.
         stop: One past its last place.
+        reversed: Its shape, last axis first, which is how it lies there.
     """
 
     name: str
     parameter: nn.Parameter
     start: int
     stop: int
+    reversed: tuple[int, ...]
 
     def of(self, flat: np.ndarray) -> np.ndarray:
         """View its part of a flat vector in the shape of the parameter."""
-        return flat[self.start : self.stop].reshape(tuple(self.parameter.shape)[::-1]).T
+        return flat[self.start : self.stop].reshape(self.reversed).T
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +116,8 @@ class FlatVector:
         return Layer(start, shape, activation, linear.weight, linear.bias)
 
     def _append(self, name: str, parameter: nn.Parameter) -> Segment:
-        segment = Segment(name, parameter, self.size, self.size + parameter.numel())
+        shape = tuple(parameter.shape)[::-1]
+        segment = Segment(name, parameter, self.size, self.size + parameter.numel(), shape)
         self.segments.append(segment)
         self.size = segment.stop
         return segment

@@ -63,8 +63,9 @@ class Alternating(Generic[S]):
 
     def read(self) -> None:
         """Take the weights from the policy."""
-        for state in self._states:  # both, as a step fills in those that train alone
-            self._order.read(state.weights)
+        self._order.read(self.state.weights)
+        # A step fills in those that train alone.
+        np.copyto(self.spare.weights, self.state.weights)
 
 
 def check_outputs(outputs: np.ndarray, log_std: np.ndarray) -> None:

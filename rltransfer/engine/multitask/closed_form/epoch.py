@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from rltransfer.engine.closed_form.head import Batch
 from rltransfer.engine.multitask.closed_form.network import TaskNetwork
-from rltransfer.engine.multitask.closed_form.rows import Parts, Rows
+from rltransfer.engine.multitask.closed_form.rows import Rows
 from rltransfer.engine.records import Rollout, Settings
 
 
-@dataclass(frozen=True, eq=False)
-class Minibatch:
+class Minibatch(NamedTuple):
     """Some rows of the rollout.
 
     Attributes:
-        parts: Where each task's rows are.
-        rows: Which rows of the sorted rollout they are, shape (n,).
+        counts: Rows of each task of the policy.
+        rows: Which rows of the sorted rollout they are, shape (n,), in the order of tasks.
         shares: The share of each task of the policy in the rows.
-        batches: What the policy loss of each part depends on; advantages and weight of the entropy
-            are multiplied by the part's share, as each loss is a mean over its own rows.
+        batches: What the policy loss of each task that is there depends on; advantages and weight
+            of the entropy are multiplied by its share, as each loss is a mean over its own rows.
         old_values: Of the policy that acted, shape (n,).
         returns: Targets of the values, shape (n,).
     """
 
-    parts: Parts
+    counts: tuple[int, ...]
     rows: np.ndarray
     shares: np.ndarray
     batches: list[Batch]
@@ -80,30 +78,20 @@ class Epochs:
         advantages = self._scaled(self._advantages[rows], totals[:, 0], shares.ravel()[key])
         old_log_prob, old_values = self._old_log_prob[rows], self._old_values[rows]
         returns, actions = self._returns[rows], self._shuffled_actions(rows)
-        used = np.zeros(self._count, np.int64)
-        bounds = np.concatenate([[0], totals[:, 0].cumsum()]).tolist()
-        for i, (begin, end) in enumerate(pairwise(bounds)):
-            batches, parts, first = [], [], 0
-            for task, count in enumerate(counts[i].tolist()):
-                if not count:
-                    continue
-                part, own = slice(begin + first, begin + first + count), int(used[task])
-                batches.append(
-                    Batch(
-                        actions[task][own : own + count],
-                        old_log_prob[part],
-                        advantages[part],
-                        float(self._settings.clip_range),
-                        float(self._settings.ent_coef * shares[i, task]),
-                    )
-                )
-                parts.append((task, first, first + count))
-                first += count
-            used += counts[i]
+        clip, bonus = float(self._settings.clip_range), float(self._settings.ent_coef)
+        used, end = [0] * self._count, 0
+        for here, own in zip(counts.tolist(), shares, strict=True):
+            begin, batches = end, []
+            for task, (count, share) in enumerate(zip(here, own.tolist(), strict=True)):
+                if count:
+                    part, first = slice(end, end + count), used[task]
+                    chosen = actions[task][first : first + count]
+                    old, gain = old_log_prob[part], advantages[part]
+                    batches.append(Batch(chosen, old, gain, clip, bonus * share))
+                    used[task] += count
+                    end += count
             part = slice(begin, end)
-            yield Minibatch(
-                tuple(parts), rows[part], shares[i], batches, old_values[part], returns[part]
-            )
+            yield Minibatch(tuple(here), rows[part], own, batches, old_values[part], returns[part])
 
     def _divided(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sort each minibatch by task: rows, their minibatch and task as one number, and counts."""

@@ -20,11 +20,13 @@ class Matrices:
         encoders: Of each task's encoder.
         trunk: Of each layer of the trunk.
         heads: Of each task's head.
+        stack: Of the heads of all tasks together, each transposed; only where the layout says so.
     """
 
     encoders: tuple[Any, ...]
     trunk: tuple[Any, ...]
     heads: tuple[Any, ...]
+    stack: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,19 @@ class StreamLayout:
                 for layer in layers
             )
 
-        return Matrices(views(self.encoders), views(self.trunk), views(self.heads))
+        heads, stack = views(self.heads), None
+        if self.stack and any(one is not None for one in heads):
+            start, length = self.heads[0].start, self.heads[0].shape[0]
+            stack = flat[start : start + len(heads) * length].reshape(len(heads), length)
+        return Matrices(views(self.encoders), views(self.trunk), heads, stack)
+
+    @property
+    def stack(self) -> bool:
+        """Whether the heads have one output each, and lie behind each other."""
+        length = self.heads[0].shape[0]
+        starts = [self.heads[0].start + i * length for i in range(len(self.heads))]
+        outputs = {head.shape[1] for head in self.heads}
+        return outputs == {1} and [head.start for head in self.heads] == starts
 
     def used(self, tasks: Iterable[int]) -> Iterable[Layer]:
         """Layers that rows of some tasks pass."""

@@ -9,6 +9,7 @@ import numpy as np
 from rltransfer.engine.closed_form.heads import head_for
 from rltransfer.engine.closed_form.state import Alternating, State, check_outputs
 from rltransfer.engine.multitask.closed_form.layout import TaskLayout
+from rltransfer.engine.multitask.closed_form.rows import parts_of
 from rltransfer.engine.multitask.closed_form.stream import Stream
 from rltransfer.engine.multitask.closed_form.workspace import Workspace
 from rltransfer.policies.packing import action_size
@@ -45,12 +46,24 @@ class TaskNetwork(Alternating[TaskState]):
         self.kernels = kernels
         self.actor = Stream(layout.actor, layout.dtype, kernels)
         self.critic = Stream(layout.critic, layout.dtype, kernels)
+        self._workspaces: dict[tuple[int, ...], tuple[Workspace, Workspace]] = {}
         # One for each task, also where tasks share the layer: they keep room for their own rows.
         self.sizes = [action_size(task.action_space) for task in policy.tasks]
         self.heads = [
             head_for(distribution._distribution, (size,), layout.dtype, kernels)
             for distribution, size in zip(policy.distributions, self.sizes, strict=True)
         ]
+
+    def workspaces(self, counts: tuple[int, ...]) -> tuple[Workspace, Workspace]:
+        """Give the arrays of actor and critic for so many rows of each task."""
+        found = self._workspaces.get(counts)
+        if found is None:
+            if len(self._workspaces) >= Stream.KEPT:
+                self._workspaces.clear()
+            parts = parts_of(counts)
+            found = self.actor.workspace(parts), self.critic.workspace(parts)
+            self._workspaces[counts] = found
+        return found
 
     def check(self, space: Workspace) -> None:
         """Refuse what torch's distributions refuse.

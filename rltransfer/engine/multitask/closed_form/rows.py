@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +60,7 @@ class Rows:
         return given
 
 
-def parts_of(counts: list[int]) -> Parts:
+def parts_of(counts: Sequence[int]) -> Parts:
     """Lay rows of each task, so many, behind each other."""
     parts, start = [], 0
     for task, count in enumerate(counts):

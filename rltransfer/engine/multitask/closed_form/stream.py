@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rltransfer.engine.multitask.closed_form.heads import Heads, StackedHeads
 from rltransfer.engine.multitask.closed_form.layout import Matrices, StreamLayout
 from rltransfer.engine.multitask.closed_form.rows import Parts
 from rltransfer.engine.multitask.closed_form.workspace import Workspace
@@ -35,6 +36,7 @@ class Stream:
         self._activations: list[Any] = [
             layer.activation for layer in (layout.encoders[0], *layout.trunk)
         ]
+        self._heads = StackedHeads() if layout.stack else Heads()
         self._workspaces: dict[Parts, Workspace] = {}
 
     def workspace(self, parts: Parts) -> Workspace:
@@ -70,12 +72,7 @@ class Stream:
         Returns:
             Outputs of each part's head, shape (outputs, rows of the part).
         """
-        below = self.features(weights, space, given, start)
-        columns = space.features
-        if start == self.top:
-            columns = [below[:, part] for part in space.columns]
-        for task, features, outputs in zip(space.tasks, columns, space.outputs, strict=True):
-            weights.heads[task].T.dot(features, outputs)
+        self._heads.forward(weights, space, self.features(weights, space, given, start))
         return space.outputs
 
     def features(
@@ -116,8 +113,11 @@ class Stream:
             given: What the forward pass was given.
             start: Where it started: the lowest layer that trains.
         """
-        self._heads_backward(weights, space, gradients, given, start)
         deltas, activations = space.deltas, self._activations
+        if start == self.top:
+            self._heads.backward(weights, space, gradients, given.T, below=False)
+        else:
+            self._heads.backward(weights, space, gradients, space.inputs[-1], below=True)
         for i in range(self.top - 1, start - 1, -1):
             self._kernels.differentiate(
                 activations[i].kind, activations[i].slope, space.results[i], deltas[i]
@@ -130,28 +130,6 @@ class Stream:
                     weights.trunk[i - 1][:-1].dot(deltas[i], deltas[i - 1])
             else:
                 self._encoders_backward(space, gradients, given)
-
-    def _heads_backward(
-        self,
-        weights: Matrices,
-        space: Workspace,
-        gradients: Matrices,
-        given: np.ndarray,
-        start: int,
-    ) -> None:
-        frozen = start == self.top
-        for j, (task, first) in enumerate(zip(space.tasks, space.first_heads, strict=True)):
-            delta, gradient = space.output_deltas[j], gradients.heads[task]
-            if gradient is not None:
-                features = given[space.columns[j]].T if frozen else space.features[j]
-                if first:
-                    features.dot(delta.T, gradient)
-                else:
-                    gradient += features.dot(delta.T)
-            if not frozen:
-                # Products over one output are none for BLAS.
-                product = np.multiply if len(delta) == 1 else np.matmul
-                product(weights.heads[task][:-1], delta, out=space.feature_deltas[j])
 
     def _encoders_backward(self, space: Workspace, gradients: Matrices, given: np.ndarray) -> None:
         delta = space.deltas[0]

@@ -50,31 +50,26 @@ class Table:
             settings: Hyperparameters.
             ended: The epochs, and what ended them.
         """
-        losses, shares = self.losses[:done].copy(), self.shares[:done]
+        losses, shares = self.losses[:done], self.shares[:done]
         here = shares > 0
         losses[here, POLICY_LOSS] /= shares[here]
         # What a task without rows left is no number of its: times a share of 0 it would show.
         losses[~here] = 0
-        weighted = (losses * shares[:, :, None]).sum(axis=1)
-        overall = _means(weighted, np.ones(done, bool), begun)
-        last = {name: float(weighted[-1, entry]) for name, entry in ENTRY.items()}
+        overall = np.matmul(shares[:, None], losses)[:, 0]
+        last = {name: float(overall[-1, entry]) for name, entry in ENTRY.items()}
         loss = last["policy_loss"] + settings.ent_coef * last["entropy_loss"]
+        means = _means(overall[:, None], np.ones((done, 1)), begun)[0]
+        by_task = _means(losses, here, begun)
         return MultiTaskStatistics(
             overall=Statistics(
-                **overall, loss=float(loss + settings.vf_coef * last["value_loss"]), **ended
+                **means, loss=float(loss + settings.vf_coef * last["value_loss"]), **ended
             ),
-            by_task={
-                int(task): _means(losses[:, task], here[:, task], begun)
-                for task in np.flatnonzero(here.any(axis=0))
-            },
+            by_task={task: by_task[task] for task in np.flatnonzero(here.any(axis=0)).tolist()},
         )
 
 
-def _means(table: np.ndarray, here: np.ndarray, begun: int) -> dict[str, float]:
-    """Means over the minibatches that are there; of the divergence, over the last epoch alone."""
-    found = {}
-    for name, entry in ENTRY.items():
-        first = begun if name == "approx_kl" else 0
-        column = table[first:, entry][here[first:]]
-        found[name] = float(column.mean()) if len(column) else float("nan")
-    return found
+def _means(losses: np.ndarray, here: np.ndarray, begun: int) -> list[dict[str, float]]:
+    """Means of each task over the minibatches with it; of the divergence, over the last epoch."""
+    means = losses.sum(axis=0) / here.sum(axis=0)[:, None]
+    means[:, KL] = losses[begun:, :, KL].sum(axis=0) / here[begun:].sum(axis=0)
+    return [dict(zip(ENTRY, row, strict=True)) for row in means[:, list(ENTRY.values())].tolist()]

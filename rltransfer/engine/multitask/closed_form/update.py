@@ -104,9 +104,9 @@ class Update:
     ) -> float:
         """Compute losses and gradients of one minibatch; give its divergence."""
         network, state, (first, second) = self._network, self._network.state, self._starts
-        if len(part.parts) < len(self._active):
+        if len(part.batches) < len(self._active):
             self._gradient.fill(0)  # where no row of a task is, nothing would overwrite it
-        acting, judging = network.actor.workspace(part.parts), network.critic.workspace(part.parts)
+        acting, judging = network.workspaces(part.counts)
         for_actor = acted.take(part.rows, axis=0)
         for_critic = for_actor if judged is acted else judged.take(part.rows, axis=0)
         network.actor.forward(state.actor, acting, for_actor, first)

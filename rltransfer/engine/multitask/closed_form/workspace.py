@@ -24,6 +24,9 @@ class Workspace:
         features: Columns of the last input, by part.
         outputs: What each part's head gives, shape (outputs, rows of the part).
         flat_outputs: All of them, as one vector.
+        stack: Outputs of all heads for all rows, of which these are parts; only where heads are
+            stacked.
+        stack_delta: Gradients by them, 0 where the row is of another task.
         deltas: Gradients by what each layer gives before its activation.
         feature_deltas: Columns of the last of them, by part.
         output_deltas: Gradients by the outputs, by part.
@@ -43,12 +46,24 @@ class Workspace:
         self.features = [later[-1][:, part] for part in self.columns]
         self.deltas = [np.empty((width, rows), dtype) for width in widths]
         self.feature_deltas = [self.deltas[-1][:, part] for part in self.columns]
-        self.flat_outputs, self.outputs = _outputs(layout, parts, dtype)
-        _, self.output_deltas = _outputs(layout, parts, dtype)
+        if layout.stack:
+            self.stack, self.outputs = _stacked(layout, parts, rows, dtype)
+            self.stack_delta, self.output_deltas = _stacked(layout, parts, rows, dtype)
+            self.flat_outputs = self.stack.reshape(-1)
+        else:
+            self.flat_outputs, self.outputs = _outputs(layout, parts, dtype)
+            _, self.output_deltas = _outputs(layout, parts, dtype)
         starts = [layout.heads[task].start for task in self.tasks]
         self.first_heads = [start not in starts[:j] for j, start in enumerate(starts)]
         self.encoded = _encoded(layout, parts, self.results[0])
         self.copies = [np.empty_like(result, order="C") for *_, result in self.encoded]
+
+
+def _stacked(
+    layout: StreamLayout, parts: Parts, rows: int, dtype: np.dtype
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    stack = np.zeros((len(layout.heads), rows), dtype)
+    return stack, [stack[task : task + 1, start:stop] for task, start, stop in parts]
 
 
 def _outputs(
