@@ -83,6 +83,10 @@ def _streams(policy: Any) -> Iterator[str]:
         if len({activation_of(encoder[1]) for encoder in stream.encoders.values()}) > 1:
             yield "activations of the encoders differ"
 
+    names = list(policy.actor.encoders)
+    if list(policy.critic.encoders) != names or set(names) != {t.encoder for t in policy.tasks}:
+        yield "encoders are not those of the tasks, or not in one order"
+
 
 def _is_layer(block: Any) -> bool:
     return len(block) == 2 and type(block[0]) is nn.Linear and activation_of(block[1]) is not None

@@ -21,12 +21,14 @@ class Matrices:
         trunk: Of each layer of the trunk.
         heads: Of each task's head.
         stack: Of the heads of all tasks together, each transposed; only where the layout says so.
+        block: Of all encoders together, below each other.
     """
 
     encoders: tuple[Any, ...]
     trunk: tuple[Any, ...]
     heads: tuple[Any, ...]
     stack: Any
+    block: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,23 @@ class StreamLayout:
         if self.stack and any(one is not None for one in heads):
             start, length = self.heads[0].start, self.heads[0].shape[0]
             stack = flat[start : start + len(heads) * length].reshape(len(heads), length)
-        return Matrices(views(self.encoders), views(self.trunk), heads, stack)
+        encoders, block = views(self.encoders), None
+        if any(one is not None for one in encoders):
+            width = self.encoders[0].shape[1]
+            start = min(layer.start for layer in self.encoders)
+            block = flat[start : start + self.block_inputs * width].reshape(-1, width)
+        return Matrices(encoders, views(self.trunk), heads, stack, block)
+
+    @property
+    def block_inputs(self) -> int:
+        """Inputs of all encoders together."""
+        return sum({layer.start: layer.shape[0] for layer in self.encoders}.values())
+
+    @property
+    def places(self) -> list[int]:
+        """Where each task's inputs begin among them: encoders lie behind each other."""
+        start, width = min(layer.start for layer in self.encoders), self.encoders[0].shape[1]
+        return [(layer.start - start) // width for layer in self.encoders]
 
     @property
     def stack(self) -> bool:

@@ -28,11 +28,13 @@ class Seats:
 
     Attributes:
         rows: The rows by task.
-        inputs: Room for the inputs of the encoders.
+        block: Whether inputs of the encoders are a block.
+        inputs: Room for them.
         space: Arrays of the actor.
     """
 
     rows: Rows
+    block: bool
     inputs: np.ndarray
     space: Workspace
 
@@ -55,7 +57,7 @@ class MultiTaskLearner:
         self._policy = policy
         self._optimizer = optimizer
         self._network = TaskNetwork(policy, kernels(compiled=compiled))
-        self._inputs = Inputs(policy, self._network.layout.dtype)
+        self._inputs = Inputs(policy, self._network.layout)
         self._noise = [policy.noise.get(task.key) for task in policy.tasks]
         self._width = int(policy.packing.action_space.shape[0])
         self._seats: dict[bytes, Seats] = {}
@@ -81,7 +83,7 @@ class MultiTaskLearner:
         """
         seats, network = self._seated(observations), self._network
         rows, space = seats.rows, seats.space
-        self._inputs.fill(seats.inputs, rows.sort(observations), rows.parts)
+        self._inputs.fill(seats.inputs, rows.sort(observations), rows.parts, block=seats.block)
         with np.errstate(all="ignore"):
             network.actor.forward(network.state.actor, space, seats.inputs)
             if not math.isfinite(space.flat_outputs.dot(space.flat_outputs)):
@@ -151,7 +153,9 @@ class MultiTaskLearner:
         """
         self._inputs.read()
         rows = Rows.of(observations, self._policy.tasks)
-        inputs = self._inputs.pack(rows.sort(observations), rows.parts)
+        count = min(settings.batch_size, len(observations))
+        block = self._network.actor.encoders.together(len(rows.parts), count)
+        inputs = self._inputs.pack(rows.sort(observations), rows.parts, block=block)
         return Update(self._network, self._optimizer, rows, rollout, settings).run(inputs)
 
     def _seated(self, observations: np.ndarray) -> Seats:
@@ -162,7 +166,9 @@ class MultiTaskLearner:
                 self._seats.clear()
             rows = Rows.of(observations, self._policy.tasks)
             space = self._network.actor.workspace(rows.parts)
-            found = self._seats[key] = Seats(rows, self._inputs.empty(rows.parts), space)
+            block = self._network.actor.encoders.together(len(rows.parts), len(observations))
+            inputs = self._inputs.empty(rows.parts, block=block)
+            found = self._seats[key] = Seats(rows, block, inputs, space)
         return found
 
     def _draw(self, task: int, outputs: np.ndarray) -> np.ndarray:
@@ -182,7 +188,7 @@ class MultiTaskLearner:
         evaluate: Callable[[int, np.ndarray, slice], np.ndarray],
     ) -> np.ndarray:
         """Evaluate each task's outputs, in chunks."""
-        inputs = self._inputs.pack(rows.sort(observations), rows.parts)
+        inputs = self._inputs.pack(rows.sort(observations), rows.parts, block=False)
         found = np.empty(len(inputs), inputs.dtype)
         with np.errstate(all="ignore"):
             for begin, parts in _chunks(rows.parts, len(inputs)):

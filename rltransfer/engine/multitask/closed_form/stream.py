@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rltransfer.engine.multitask.closed_form.encoders import Encoders
 from rltransfer.engine.multitask.closed_form.heads import Heads, StackedHeads
 from rltransfer.engine.multitask.closed_form.layout import Matrices, StreamLayout
 from rltransfer.engine.multitask.closed_form.rows import Parts
@@ -36,6 +37,7 @@ class Stream:
         self._activations: list[Any] = [
             layer.activation for layer in (layout.encoders[0], *layout.trunk)
         ]
+        self.encoders = Encoders(layout)
         self._heads = StackedHeads() if layout.stack else Heads()
         self._workspaces: dict[Parts, Workspace] = {}
 
@@ -90,8 +92,7 @@ class Stream:
             if i:
                 weights.trunk[i - 1].T.dot(below, result)
             else:
-                for task, width, part, _, encoded in space.encoded:
-                    np.matmul(weights.encoders[task].T, below[:width, part], out=encoded)
+                self.encoders.forward(weights, space, below)
             activate(activations[i].kind, activations[i].slope, result)
             below = space.inputs[i + 1]
         return below
@@ -129,17 +130,4 @@ class Stream:
                 if i > start:
                     weights.trunk[i - 1][:-1].dot(deltas[i], deltas[i - 1])
             else:
-                self._encoders_backward(space, gradients, given)
-
-    def _encoders_backward(self, space: Workspace, gradients: Matrices, given: np.ndarray) -> None:
-        delta = space.deltas[0]
-        for (task, width, part, first, _), copy in zip(space.encoded, space.copies, strict=True):
-            gradient = gradients.encoders[task]
-            if gradient is None:
-                continue
-            # Columns of a matrix with a power of two of them fall onto each other in the cache.
-            copy[...] = delta[:, part]
-            if first:
-                given.T[:width, part].dot(copy.T, gradient)
-            else:
-                gradient += given.T[:width, part].dot(copy.T)
+                self.encoders.backward(space, gradients, given.T)
