@@ -50,7 +50,7 @@ class Descent:
         network = self._network
         network.read()
         network.state.steps = 0
-        self._adam.read(network.state.first, network.state.second)
+        self._adam.read(*network.state.views[1:])
         try:
             try:
                 with np.errstate(all="ignore"):
@@ -84,7 +84,8 @@ class Descent:
 
     def _write(self) -> None:
         state = self._network.state
-        self._order.write(state.weights, self._trained)
-        self._adam.write(state.first, state.second, state.steps)
+        weights, first, second = state.views
+        self._order.write(weights, self._trained)
+        self._adam.write(first, second, state.steps)
         if state.steps:
             self._order.write_gradients(self._clipped, self._trained)

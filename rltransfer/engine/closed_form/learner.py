@@ -34,7 +34,7 @@ class Learner:
 
     def read(self) -> None:
         """Take the weights, and nothing else, from the policy."""
-        self._network.layout.read(self._network.state.weights)  # an update reads for itself
+        self._network.layout.read(self._network.state.views[0])  # an update reads for itself
 
     def act(self, pi_features: np.ndarray) -> np.ndarray:
         """Draw actions, with the same use of torch's generator as ``policy.forward``.

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
-from rltransfer.engine.closed_form.segments import Segment
+from rltransfer.engine.closed_form.segments import Segment, Views
 
 
 @dataclass(frozen=True)
@@ -58,14 +57,14 @@ class AdamState:
                 Run(segment.start, segment.stop, step, float(lr_scale.get(segment.name, 1.0)))
             )
 
-    def read(self, first: np.ndarray, second: np.ndarray) -> None:
-        """Copy the moments into flat vectors."""
+    def read(self, first: Views, second: Views) -> None:
+        """Copy the moments into flat vectors, given as views."""
         for segment, state in zip(self._trained, self._states, strict=True):
-            segment.of(first)[...] = state["exp_avg"].numpy() if state else 0
-            segment.of(second)[...] = state["exp_avg_sq"].numpy() if state else 0
+            first[segment.index][...] = state["exp_avg"].numpy() if state else 0
+            second[segment.index][...] = state["exp_avg_sq"].numpy() if state else 0
 
-    def write(self, first: np.ndarray, second: np.ndarray, steps: int) -> None:
-        """Copy flat vectors into the moments, after so many steps."""
+    def write(self, first: Views, second: Views, steps: int) -> None:
+        """Copy flat vectors, given as views, into the moments, after so many steps."""
         if not steps:
             return
         ages = {segment: run.step for run in self.runs for segment in self._within(run)}
@@ -74,8 +73,8 @@ class AdamState:
             if not state:
                 state.update(_created(segment.parameter))
             state["step"].fill_(ages[segment] + steps)
-            state["exp_avg"].copy_(torch.from_numpy(segment.of(first)))
-            state["exp_avg_sq"].copy_(torch.from_numpy(segment.of(second)))
+            state["exp_avg"].copy_(torch.from_numpy(first[segment.index]))
+            state["exp_avg_sq"].copy_(torch.from_numpy(second[segment.index]))
 
     def rates(self, run: Run, learning_rate: float, steps: int) -> tuple[float, ...]:
         """Numbers for the step after so many: (rate, beta1, beta2, eps).

@@ -29,7 +29,7 @@ class Predictor:
         chosen = kernels(compiled=False)  # the losses alone are worth compiling
         layout = Layout(policy)
         weights = np.zeros(layout.size, layout.dtype)
-        layout.read(weights)
+        layout.read(layout.views(weights))
         self._weights = [layer.of(weights) for layer in layout.actor]
         self._log_std = layout.log_std_of(weights)
         self._tower = Tower(layout.actor, layout.dtype, chosen)

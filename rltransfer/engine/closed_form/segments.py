@@ -12,12 +12,16 @@ from torch import nn
 
 from rltransfer.engine.closed_form.activations import Activation
 
+# Each segment's part of a flat vector, in the shape of its parameter.
+Views = list[np.ndarray]
+
 
 @dataclass(frozen=True, eq=False)
 class Segment:
     """Where one parameter lies in the flat vector.
 
     Attributes:
+        index: Its place among the segments.
         name: Name of the parameter in the policy.
         parameter: The parameter.
         start: Its first place.
@@ -25,6 +29,7 @@ class Segment:
         reversed: Its shape, last axis first, which is how it lies there.
     """
 
+    index: int
     name: str
     parameter: nn.Parameter
     start: int
@@ -82,16 +87,20 @@ class FlatVector:
         """Of the parameters."""
         return self.segments[0].parameter.detach().numpy().dtype
 
-    def read(self, flat: np.ndarray) -> None:
-        """Copy the parameters into a flat vector."""
-        for segment in self.segments:
-            segment.of(flat)[...] = segment.parameter.detach().numpy()
+    def views(self, flat: np.ndarray) -> Views:
+        """View every segment's part of a flat vector."""
+        return [segment.of(flat) for segment in self.segments]
 
-    def write(self, flat: np.ndarray, trained: Iterable[Segment]) -> None:
-        """Copy a flat vector into the parameters that train."""
+    def read(self, views: Views) -> None:
+        """Copy the parameters into a flat vector, given as views."""
+        for segment, view in zip(self.segments, views, strict=True):
+            view[...] = segment.parameter.detach().numpy()
+
+    def write(self, views: Views, trained: Iterable[Segment]) -> None:
+        """Copy a flat vector, given as views, into the parameters that train."""
         with torch.no_grad():
             for segment in trained:
-                segment.parameter.copy_(torch.from_numpy(segment.of(flat)))
+                segment.parameter.copy_(torch.from_numpy(views[segment.index]))
 
     def write_gradients(self, flat: np.ndarray, trained: Iterable[Segment]) -> None:
         """Leave a flat vector as the gradients of the parameters that train, and no others."""
@@ -117,7 +126,8 @@ class FlatVector:
 
     def _append(self, name: str, parameter: nn.Parameter) -> Segment:
         shape = tuple(parameter.shape)[::-1]
-        segment = Segment(name, parameter, self.size, self.size + parameter.numel(), shape)
+        stop = self.size + parameter.numel()
+        segment = Segment(len(self.segments), name, parameter, self.size, stop, shape)
         self.segments.append(segment)
         self.size = segment.stop
         return segment

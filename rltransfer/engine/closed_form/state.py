@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from rltransfer.engine.closed_form.segments import FlatVector
+from rltransfer.engine.closed_form.segments import FlatVector, Views
 
 
 class State:
@@ -16,11 +16,17 @@ class State:
         weights: The parameters.
         first: Their first moments.
         second: Their second moments.
+        views: Segments of these three.
         steps: Steps since the update began.
     """
 
     def __init__(self, layout: FlatVector) -> None:
         self.weights, self.first, self.second = np.zeros((3, layout.size), layout.dtype)
+        self.views: tuple[Views, Views, Views] = (
+            layout.views(self.weights),
+            layout.views(self.first),
+            layout.views(self.second),
+        )
         self.steps = 0
 
     def within(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -63,7 +69,7 @@ class Alternating(Generic[S]):
 
     def read(self) -> None:
         """Take the weights from the policy."""
-        self._order.read(self.state.weights)
+        self._order.read(self.state.views[0])
         # A step fills in those that train alone.
         np.copyto(self.spare.weights, self.state.weights)
 

@@ -65,7 +65,7 @@ class MultiTaskLearner:
 
     def read(self) -> None:
         """Take the weights and the statistics of observations and returns from the policy."""
-        self._network.layout.read(self._network.state.weights)  # an update reads for itself
+        self._network.layout.read(self._network.state.views[0])  # an update reads for itself
         self._inputs.read()
 
     def act(self, observations: np.ndarray) -> np.ndarray:
