@@ -159,14 +159,13 @@ def update(
 
 
 def torch_update(
-    policy: MultiTaskPolicy, case: Case, *, zeros: bool = False, **changes: Any
+    policy: MultiTaskPolicy, case: Case, **changes: Any
 ) -> list[dict[str, np.ndarray]]:
     """Update by autograd; give the terms of the loss of each row of each minibatch.
 
     Args:
         policy: Is updated.
         case: Holds the rollout.
-        zeros: Whether parameters that no row reaches have a gradient of 0, and not none.
         changes: Of the settings.
     """
     given, optimizer, found = settings(**changes), policy.optimizer, []
@@ -176,8 +175,6 @@ def torch_update(
             loss, terms = _loss(policy, case, rows, given)
             found.append(terms)
             optimizer.zero_grad()
-            for parameter in policy.parameters():
-                parameter.grad = torch.zeros_like(parameter) if zeros else None
             loss.backward()
             torch.nn.utils.clip_grad_norm_(policy.parameters(), given.max_grad_norm)
             optimizer.step()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,12 +21,14 @@ class Run:
         stop: One past its last place.
         step: Steps it has taken so far.
         lr_scale: Factor on the learning rate.
+        owners: Tasks whose rows reach it; empty for all.
     """
 
     start: int
     stop: int
     step: int
     lr_scale: float
+    owners: frozenset[int] = frozenset()
 
 
 class AdamState:
@@ -50,12 +52,25 @@ class AdamState:
         self._beta1, self._beta2 = (float(beta) for beta in group["betas"])
         self._eps = float(group["eps"])
         self._states = [optimizer.state.get(segment.parameter, {}) for segment in trained]
-        self.runs: list[Run] = []
-        for segment, state in zip(trained, self._states, strict=True):
+        self._lr_scale = lr_scale
+        self.runs = self._runs({})
+
+    def divide(self, owners: Mapping[str, frozenset[int]]) -> None:
+        """Divide the stretches by the tasks that reach them, so that they can step apart.
+
+        Args:
+            owners: Tasks by parameter name; absent if all do.
+        """
+        self.runs = self._runs(owners)
+
+    def _runs(self, owners: Mapping[str, frozenset[int]]) -> list[Run]:
+        runs: list[Run] = []
+        for segment, state in zip(self._trained, self._states, strict=True):
             step = int(state["step"]) if state else 0
-            self._append(
-                Run(segment.start, segment.stop, step, float(lr_scale.get(segment.name, 1.0)))
-            )
+            scale = float(self._lr_scale.get(segment.name, 1.0))
+            own = owners.get(segment.name, frozenset())
+            _append(runs, Run(segment.start, segment.stop, step, scale, own))
+        return runs
 
     def read(self, first: Views, second: Views) -> None:
         """Copy the moments into flat vectors, given as views."""
@@ -63,16 +78,28 @@ class AdamState:
             first[segment.index][...] = state["exp_avg"].numpy() if state else 0
             second[segment.index][...] = state["exp_avg_sq"].numpy() if state else 0
 
-    def write(self, first: Views, second: Views, steps: int) -> None:
-        """Copy flat vectors, given as views, into the moments, after so many steps."""
-        if not steps:
-            return
-        ages = {segment: run.step for run in self.runs for segment in self._within(run)}
+    def write(self, first: Views, second: Views, steps: int, skipped: Mapping[int, int]) -> None:
+        """Copy flat vectors, given as views, into the moments, after so many steps.
+
+        Args:
+            first: First moments.
+            second: Second moments.
+            steps: Steps that were taken.
+            skipped: How many of them each stretch did without, by its first place.
+        """
+        taken = {
+            segment: (run.step, steps - skipped.get(run.start, 0))
+            for run in self.runs
+            for segment in self._within(run)
+        }
         for segment in self._trained:
+            age, count = taken[segment]
+            if not count:
+                continue
             state = self._optimizer.state[segment.parameter]
             if not state:
                 state.update(_created(segment.parameter))
-            state["step"].fill_(ages[segment] + steps)
+            state["step"].fill_(age + count)
             state["exp_avg"].copy_(torch.from_numpy(first[segment.index]))
             state["exp_avg_sq"].copy_(torch.from_numpy(second[segment.index]))
 
@@ -87,16 +114,21 @@ class AdamState:
         rate = float(learning_rate) * run.lr_scale * root / (1 - self._beta1**step)
         return rate, self._beta1, self._beta2, self._eps * root
 
-    def _append(self, run: Run) -> None:
-        last = self.runs[-1] if self.runs else None
-        same = last and (last.stop, last.step, last.lr_scale) == (run.start, run.step, run.lr_scale)
-        if last and same:
-            self.runs[-1] = Run(last.start, run.stop, run.step, run.lr_scale)
-        else:
-            self.runs.append(run)
-
     def _within(self, run: Run) -> list[Segment]:
         return [s for s in self._trained if run.start <= s.start < run.stop]
+
+
+def _append(runs: list[Run], run: Run) -> None:
+    """Add a stretch, as a part of the last one if they are alike."""
+    last = runs[-1] if runs else None
+    if (
+        last
+        and replace(run, start=last.start) == replace(last, stop=run.stop)
+        and (last.stop == run.start)
+    ):
+        runs[-1] = replace(last, stop=run.stop)
+    else:
+        runs.append(run)
 
 
 def _created(parameter: torch.nn.Parameter) -> dict[str, torch.Tensor]:

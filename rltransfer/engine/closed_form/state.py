@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -18,6 +19,8 @@ class State:
         second: Their second moments.
         views: Segments of these three.
         steps: Steps since the update began.
+        skipped: How many of them a stretch did without, by its first place; see
+            :class:`rltransfer.engine.closed_form.optimizer.Run`.
     """
 
     def __init__(self, layout: FlatVector) -> None:
@@ -28,6 +31,7 @@ class State:
             layout.views(self.second),
         )
         self.steps = 0
+        self.skipped: Mapping[int, int] = {}
 
     def within(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Weights and both moments of a stretch."""

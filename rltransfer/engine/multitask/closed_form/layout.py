@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rltransfer.engine.closed_form.activations import activation_of
-from rltransfer.engine.closed_form.segments import FlatVector, Layer, Segment
+from rltransfer.engine.closed_form.segments import FlatVector, Layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +91,9 @@ class StreamLayout:
         outputs = {head.shape[1] for head in self.heads}
         return outputs == {1} and [head.start for head in self.heads] == starts
 
-    def used(self, tasks: Iterable[int]) -> Iterable[Layer]:
-        """Layers that rows of some tasks pass."""
-        yield from self.trunk
-        for task in tasks:
-            yield self.encoders[task]
-            yield self.heads[task]
+    def used(self, task: int) -> list[Layer]:
+        """Layers that rows of a task pass."""
+        return [*self.trunk, self.encoders[task], self.heads[task]]
 
 
 class TaskLayout(FlatVector):
@@ -125,16 +122,17 @@ class TaskLayout(FlatVector):
         """View each task's logarithm of the standard deviation, empty for discrete actions."""
         return [flat[:0] if segment is None else segment.of(flat) for segment in self.log_stds]
 
-    def trained_by(self, tasks: Collection[int]) -> list[Segment]:
-        """Parameters that train now, and that rows of these tasks reach."""
-        reached = {
-            id(parameter)
-            for stream in (self.actor, self.critic)
-            for layer in stream.used(tasks)
-            for parameter in (layer.weight, layer.bias)
-        }
-        reached |= {id(one.parameter) for one in map(self.log_stds.__getitem__, tasks) if one}
-        return [one for one in self.trained() if id(one.parameter) in reached]
+    def owners(self, tasks: Iterable[int]) -> dict[str, frozenset[int]]:
+        """Which of some tasks reach a parameter with their rows, by its name."""
+        found: dict[int, set[int]] = {}
+        for task in tasks:
+            layers = [*self.actor.used(task), *self.critic.used(task)]
+            own = [tensor for layer in layers for tensor in (layer.weight, layer.bias)]
+            own += [one.parameter for one in self.log_stds[task : task + 1] if one]
+            for parameter in own:
+                found.setdefault(id(parameter), set()).add(task)
+        named = {one.name: found.get(id(one.parameter)) for one in self.segments}
+        return {name: frozenset(own) for name, own in named.items() if own}
 
     def _stream(
         self, prefix: str, stream: Any, heads: dict[str, tuple[str, Any]], names: list[str]

@@ -139,8 +139,8 @@ class MultiTaskLearner:
         """Update policy and optimizer by PPO.
 
         Both hold the result of whole minibatches, also when an exception or Ctrl-C ends it.
-        Minibatches should hold rows of every task that the rollout has: to those that a minibatch
-        lacks it gives a gradient of 0, which moves them by their momentum.
+        Encoders and heads that no row of a minibatch reaches stay as they are, with their moments;
+        it is fastest where every minibatch holds rows of every task.
 
         Args:
             observations: Packed, shape (n, 1 + P).

@@ -50,7 +50,8 @@ class Update:
         self._rows = rows
         self._active = [task for task, _, _ in rows.parts]
         layout = network.layout
-        trained = layout.trained_by(self._active)
+        self._owners = layout.owners(self._active)
+        trained = [one for one in layout.trained() if one.name in self._owners]
         self._descent = Descent(network, layout, trained, optimizer, settings)
         self._gradient = self._descent.gradient
         wanted = {id(segment.parameter) for segment in trained}
@@ -84,7 +85,7 @@ class Update:
                 if settings.target_kl is not None and kl > 1.5 * settings.target_kl:
                     ended = {"epochs": epoch + 1, "stopped_at": epoch, "kl": kl}
                     return table.statistics(done, begun, settings, **ended)
-                self._descent.step()
+                self._step(part)
                 beat()
         return table.statistics(done, begun, settings, epochs=epoch + 1)
 
@@ -105,7 +106,7 @@ class Update:
         """Compute losses and gradients of one minibatch; give its divergence."""
         network, state, (first, second) = self._network, self._network.state, self._starts
         if len(part.batches) < len(self._active):
-            self._gradient.fill(0)  # where no row of a task is, nothing would overwrite it
+            self._gradient.fill(0)  # nothing overwrites that of a task without rows
         acting, judging = network.workspaces(part.counts)
         for_actor = acted.take(part.rows, axis=0)
         for_critic = for_actor if judged is acted else judged.take(part.rows, axis=0)
@@ -119,6 +120,14 @@ class Update:
         network.actor.backward(state.actor, acting, self._actor, for_actor, first)
         network.critic.backward(state.critic, judging, self._critic, for_critic, second)
         return divergence
+
+    def _step(self, part: Minibatch) -> None:
+        """Step; parameters that no row of the minibatch reaches stay, as their gradient is none."""
+        if len(part.batches) == len(self._active):
+            self._descent.step()
+            return
+        self._descent.divide(self._owners)
+        self._descent.step(frozenset(task for task in self._active if part.counts[task]))
 
     def _actor_losses(self, part: Minibatch, space: Workspace, losses: np.ndarray) -> None:
         network, log_stds = self._network, self._network.state.log_stds
