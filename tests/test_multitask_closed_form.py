@@ -15,6 +15,7 @@ from multitask_closed_form_cases import (
     CLASSES,
     TORQUES,
     Case,
+    box,
     four_tasks,
     freeze,
     gap,
@@ -30,10 +31,12 @@ from multitask_closed_form_cases import (
 )
 
 from rltransfer.engine.multitask.closed_form import MultiTaskLearner
+from rltransfer.engine.multitask.closed_form import encoders as encoders_module
 from rltransfer.engine.multitask.closed_form import learner as learner_module
 from rltransfer.engine.multitask.closed_form import update as update_module
 from rltransfer.engine.multitask.closed_form.summary import ENTRY
 from rltransfer.errors import BadArgument
+from rltransfer.policies.tasks import PolicyTask
 
 ORDERS = {
     "sorted": [0, 0, 1, 2, 2, 2, 3],
@@ -41,6 +44,12 @@ ORDERS = {
     "some tasks": [2, 3, 2],
     "one task": [1, 1],
 }
+
+
+@pytest.fixture(params=["together", "one by one"])
+def _encoders(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to multiply by the encoders, whatever is faster."""
+    monkeypatch.setattr(encoders_module, "BEGINNING", 1e9 if request.param == "together" else 0)
 
 
 def learner_of(policy: Any, *, compiled: bool = False) -> MultiTaskLearner:
@@ -75,6 +84,7 @@ def test_long_batches_are_evaluated_in_chunks(monkeypatch: pytest.MonkeyPatch) -
     np.testing.assert_allclose(found, log_prob, rtol=0, atol=1e-10)
 
 
+@pytest.mark.usefixtures("_encoders")
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("precision", [torch.float32, torch.float64])
 def test_samples_are_those_of_the_policy(order: str, precision: torch.dtype) -> None:
@@ -129,6 +139,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.usefixtures("_encoders")
 @pytest.mark.parametrize("compiled", COMPILED)
 @pytest.mark.parametrize("changes", CHANGES)
 def test_updates_equal_autograd(changes: str, compiled: bool) -> None:
@@ -149,11 +160,32 @@ def test_activations_equal_autograd(activation: str, compiled: bool) -> None:
     assert gap(ours, theirs) < 1e-10
 
 
+@pytest.mark.usefixtures("_encoders")
 @pytest.mark.parametrize("compiled", COMPILED)
 def test_shared_encoders_and_heads_equal_autograd(compiled: bool) -> None:
     ours, theirs = twins(sharing_tasks())
     case = Case(ours)
     update(ours, case, compiled=compiled), torch_update(theirs, case)
+    assert gap(ours, theirs) < 1e-10
+
+
+@pytest.mark.parametrize("compiled", COMPILED)
+def test_heads_of_one_output_equal_autograd(compiled: bool) -> None:
+    tasks = [
+        PolicyTask(id=f"{size}-v0", observation_space=box(size), action_space=box(1))
+        for size in (3, 1, 4, 2)
+    ]
+    ours, theirs = twins(tasks)
+    for among in ((0, 1, 2, 3), (1, 2)):
+        case = Case(ours, among=among)
+        update(ours, case, compiled=compiled), torch_update(theirs, case)
+        assert gap(ours, theirs) < 1e-10
+
+
+def test_one_task_equals_autograd() -> None:
+    ours, theirs = twins(four_tasks()[:1])
+    case = Case(ours, among=(0,))
+    update(ours, case, compiled=False), torch_update(theirs, case)
     assert gap(ours, theirs) < 1e-10
 
 
@@ -176,6 +208,7 @@ FROZEN = {
 }
 
 
+@pytest.mark.usefixtures("_encoders")
 @pytest.mark.parametrize("compiled", COMPILED)
 @pytest.mark.parametrize("frozen", FROZEN)
 def test_frozen_layers_keep_every_bit(
@@ -192,6 +225,7 @@ def test_frozen_layers_keep_every_bit(
     assert gap(ours, theirs) < 1e-10
 
 
+@pytest.mark.usefixtures("_encoders")
 @pytest.mark.parametrize("compiled", COMPILED)
 @pytest.mark.parametrize("before_that", [0, 1])
 def test_tasks_without_rows_keep_every_bit(before_that: int, compiled: bool) -> None:
@@ -212,6 +246,7 @@ def test_tasks_without_rows_keep_every_bit(before_that: int, compiled: bool) -> 
     assert found.by_task.keys() == {CLASSES, BITS}
 
 
+@pytest.mark.usefixtures("_encoders")
 @pytest.mark.parametrize("compiled", COMPILED)
 def test_tasks_without_rows_in_a_minibatch_skip_its_step(compiled: bool) -> None:
     ours, theirs = twins()
