@@ -40,7 +40,8 @@ class PolicyByTask(TaskNetworks):
             task, size = self.tasks[part.index], self.packing.sizes[part.index]
             # In memory of its own: how wide other tasks make the packed rows may not show in the
             # last bit of a product.
-            own = batch.observations[part.rows, 1 : 1 + size].contiguous()
+            own = batch.observations[part.rows, 1 : 1 + size]
+            own = own.clone(memory_format=torch.contiguous_format)
             if task.encoder in self.observation_stats:
                 own = self.observation_stats[task.encoder](own)
             inputs.append(own)
