@@ -43,11 +43,13 @@ SPACES |= {
 SIMPLE = ("vector", "moving", "table", "flags")
 
 
-def task(name: str, **fields: Any) -> PolicyTask:
+def spaces_of(name: str) -> dict[str, Any]:
     observed, acted = SPACES[name]
-    return PolicyTask(
-        id=f"test/{name}-v0", observation_space=observed, action_space=acted, **fields
-    )
+    return {"observation_space": observed, "action_space": acted}
+
+
+def task(name: str, **fields: Any) -> PolicyTask:
+    return PolicyTask(id=f"test/{name}-v0", **spaces_of(name), **fields)
 
 
 def model(tasks: Sequence[PolicyTask], *, learn: bool = False, **policy_kwargs: Any) -> Any:

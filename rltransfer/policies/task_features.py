@@ -25,7 +25,7 @@ class TaskFeatures(BaseFeaturesExtractor):
     encoders of images scale them themselves.
 
     Args:
-        observation_space: What the policy sees: :func:`seen` of ``space``.
+        observation_space: What the policy sees: :func:`seen` of ``space``, with any bounds.
         space: What the task observes, before SB3 transposes images.
         width: Features of the encoder.
         encoder_kind: ``"auto"`` or ``"grid"``.
@@ -51,7 +51,7 @@ class TaskFeatures(BaseFeaturesExtractor):
         context_features: int = 0,
         activation_fn: type[nn.Module] = nn.Tanh,
     ) -> None:
-        if seen(space) != seen(observation_space):
+        if not _alike(seen(space), seen(observation_space)):
             raise SpaceMismatch(
                 f"the features are of a task that observes {space}, and the policy sees "
                 f"{observation_space}: reset its layers, or take a task with the same observations"
@@ -98,6 +98,16 @@ def seen(space: gym.Space) -> gym.Space:
         parts = [(key, seen(part)) for key, part in space.spaces.items()]
         return spaces.Dict(parts, sort_keys=space.sort_keys)
     return VecTransposeImage.transpose_space(space) if _channels_last(space) else space  # pyright: ignore[reportArgumentType]
+
+
+def _alike(first: Any, second: Any) -> bool:
+    """Whether the same layers read both spaces; bounds of Boxes do not matter."""
+    if isinstance(first, spaces.Dict) and isinstance(second, spaces.Dict):
+        parts = [(part, second.spaces.get(key)) for key, part in first.spaces.items()]
+        return len(first.spaces) == len(second.spaces) and all(_alike(*pair) for pair in parts)
+    if isinstance(first, spaces.Box) and isinstance(second, spaces.Box):
+        return first.shape == second.shape
+    return first == second
 
 
 def _channels_last(space: gym.Space) -> bool:
