@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from agent_cases import venv
 from gymnasium import spaces
+from sb3_contrib import RecurrentPPO
 from stable_baselines3 import PPO
 from torch import nn
 
 from rltransfer.agents import Agent, Card
 from rltransfer.policies.multitask import MultiTaskPolicy
+from rltransfer.policies.recurrent import MultiTaskLstmPolicy
 from rltransfer.policies.tasks import PolicyTask
 from rltransfer.vec.multitask import MultiTaskVecEnv
 
@@ -52,15 +54,18 @@ def task(name: str, **fields: Any) -> PolicyTask:
     return PolicyTask(id=f"test/{name}-v0", **spaces_of(name), **fields)
 
 
-def model(tasks: Sequence[PolicyTask], *, learn: bool = False, **policy_kwargs: Any) -> Any:
+def model(
+    tasks: Sequence[PolicyTask], *, learn: bool = False, memory: bool = False, **policy_kwargs: Any
+) -> Any:
     """A model on environments that draw observations from the spaces; untrained by default."""
 
     def make(index: int, n: int, _: Any) -> Any:
         return venv(tasks[index].observation_space, tasks[index].action_space, n)
 
     env = MultiTaskVecEnv(tasks, [2] * len(tasks), make)
-    made = PPO(
-        MultiTaskPolicy,
+    kind: Any = RecurrentPPO if memory else PPO
+    made = kind(
+        MultiTaskLstmPolicy if memory else MultiTaskPolicy,
         env,
         policy_kwargs={"tasks": list(tasks), "width": 8, **policy_kwargs},
         n_steps=8,
@@ -121,6 +126,16 @@ def seen_by_sb3(space: Any, batch: Any) -> Any:
     return batch
 
 
+def normalized(agent: Agent, batch: Any) -> Any:
+    """The batch as ``VecNormalize`` gives it."""
+    spec = agent.normalization
+    if spec is None or not spec.obs:
+        return batch
+    stats: Any = spec.obs_stats
+    scaled = (batch - stats.mean) / np.sqrt(stats.var + spec.epsilon)
+    return np.clip(scaled, -spec.clip_obs, spec.clip_obs).astype(np.float32)
+
+
 class Doubled(nn.Module):
     """Features in double precision."""
 
@@ -161,12 +176,7 @@ def outputs_of_one(
         made.policy.double()
         for name in ("features_extractor", "pi_features_extractor", "vf_features_extractor"):
             setattr(made.policy, name, Doubled(getattr(made.policy, name)))
-    batch = seen_by_sb3(space, observations(space, n))
-    spec = agent.normalization
-    if spec is not None and spec.obs:
-        stats: Any = spec.obs_stats
-        scaled = (batch - stats.mean) / np.sqrt(stats.var + spec.epsilon)
-        batch = np.clip(scaled, -spec.clip_obs, spec.clip_obs).astype(np.float32)
+    batch = normalized(agent, seen_by_sb3(space, observations(space, n)))
     actions, _ = made.predict(batch, deterministic=True)
     tensor, _ = made.policy.obs_to_tensor(batch)
     given = torch.as_tensor(observations(agent.action_space, n, seed=1)).double()

@@ -18,9 +18,11 @@ from multitask_cases import (
     SIMPLE,
     SPACES,
     multi,
+    normalized,
     observations,
     outputs,
     outputs_of_one,
+    seen_by_sb3,
     spaces_of,
 )
 from stable_baselines3 import PPO
@@ -71,6 +73,8 @@ assert not [name for name in sys.modules if name.startswith("rltransfer")]
 print("strangers act in", *cases)
 """
 )
+
+NEW = spaces_of("image")
 
 
 def assert_close(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> None:
@@ -239,6 +243,60 @@ def test_unknown_task_is_suggested() -> None:
         one.for_task("test/moving-v0")
 
 
+# ---- with memory ----
+
+MEMORY: dict[str, dict[str, Any]] = {
+    "separate": {"normalize_observations": True, "conditioning": "one-hot"},
+    "shared": {"share_critic": True, "n_lstm_layers": 2},
+    "moore": {**MOORE, **EMBEDDING},
+}
+
+
+def remembered(act: Any, batches: list[Any]) -> np.ndarray:
+    """Actions of three rows over several steps; one of them starts anew on the way."""
+    state, actions = None, []
+    for step, batch in enumerate(batches):
+        starts = np.array([step == 0, step in (0, 2), step == 0])
+        action, state = act(batch, state, starts)
+        actions.append(action)
+    return np.stack(actions)
+
+
+@pytest.mark.parametrize("variant", MEMORY)
+def test_agent_with_memory(variant: str, tmp_path: Path) -> None:
+    given = {"memory": True, "lstm_hidden_size": 5, "learn": True, **MEMORY[variant]}
+    names = ("vector", "moving", "dict")
+    old = multi(names, **given)
+    old.save(tmp_path / "trunk")
+    agent = load(tmp_path / "trunk")
+    assert agent.sha256 == old.sha256 and agent.multitask and agent.optimizer
+    assert agent.policy == "rltransfer.MultiTaskLstmPolicy" and not agent.classes
+    new = agent.add_task("test/image-v0", **NEW)
+    policy, later = agent.build().policy, new.without("test/vector-v0").build().policy
+    for name in names:
+        space = SPACES[name][0]
+        one = agent.for_task(f"test/{name}-v0")
+        assert one.algorithm == "recurrent_ppo"
+        assert one.policy == ("MultiInputLstmPolicy" if name == "dict" else "MlpLstmPolicy")
+        made = one.build()
+        batches = [observations(space, 3, seed) for seed in range(4)]
+        given_to_it = [normalized(one, seen_by_sb3(space, batch)) for batch in batches]
+        expected = remembered(lambda *a, n=name: policy.act(f"test/{n}-v0", *a), batches)
+        found = remembered(lambda *a, m=made: m.predict(*a, deterministic=True), given_to_it)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        if name != "vector":
+            again = remembered(lambda *a, n=name: later.act(f"test/{n}-v0", *a), batches)
+            assert np.array_equal(again, expected)
+
+
+def test_memory_and_masks_are_refused_together() -> None:
+    agent = multi(["vector", "flags"], memory=True, fields={"flags": {"masked": True}})
+    with pytest.raises(BadArgument, match="action masks and the policy a memory"):
+        agent.for_task("test/flags-v0")
+    with pytest.raises(BadArgument, match="memory between trunk and heads"):
+        agent.add_task("test/moving-v0", source=source(), **spaces_of("moving"))
+
+
 # ---- one task of them, wherever an agent is named ----
 
 
@@ -300,8 +358,6 @@ def test_one_task_is_adapted_and_evaluated(tmp_path: Path) -> None:
 
 
 # ---- one task more, one task less ----
-
-NEW = spaces_of("image")
 
 
 def assert_old_tasks_are_the_same(old: Agent, new: Agent) -> None:

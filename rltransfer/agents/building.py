@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from rltransfer.agents import classes as named
 from rltransfer.agents import hyperparameters, policies
 from rltransfer.errors import BadArgument, BadCheckpoint, TransferError, printable
-from rltransfer.policies.multitask import MultiTaskPolicy
+from rltransfer.policies.networks import TaskNetworks
 
 if TYPE_CHECKING:
     from rltransfer.agents.agent import Agent
@@ -113,7 +113,7 @@ def _construct(kind: Any, given: dict[str, Any], agent: Agent) -> Any:
     wanted = given["policy_kwargs"]
     # Orthogonal weights would take most of the time. A policy of the user may want them, or not
     # know the argument.
-    quick = isinstance(given["policy"], str) or given["policy"] is MultiTaskPolicy
+    quick = isinstance(given["policy"], str) or issubclass(given["policy"], TaskNetworks)
     if quick:
         given = {**given, "policy_kwargs": {**wanted, "ortho_init": False}}
     _check_rollout(agent)

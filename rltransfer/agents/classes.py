@@ -16,6 +16,7 @@ from rltransfer.agents import spaces
 from rltransfer.agents.multitask import codec
 from rltransfer.errors import BadArgument, BadCheckpoint
 from rltransfer.policies.multitask import MultiTaskPolicy
+from rltransfer.policies.recurrent import MultiTaskLstmPolicy
 from rltransfer.policies.task_features import TaskFeatures
 from rltransfer.policies.tasks import PolicyTask
 
@@ -28,8 +29,9 @@ def _public(module: Any, base: type, prefix: str) -> Iterator[tuple[str, type]]:
             yield f"{prefix}.{name}", value
 
 
-#: Name of the policy of several tasks.
+#: Names of the policies of several tasks, without memory and with it.
 MULTITASK = "rltransfer.MultiTaskPolicy"
+MULTITASK_LSTM = "rltransfer.MultiTaskLstmPolicy"
 #: Name of the features extractor that is one task's way through such a policy.
 TASK_FEATURES = "rltransfer.TaskFeatures"
 
@@ -42,6 +44,7 @@ KNOWN: dict[str, type] = {
     "stable_baselines3.CombinedExtractor": torch_layers.CombinedExtractor,
     "stable_baselines3.RMSpropTFLike": RMSpropTFLike,
     MULTITASK: MultiTaskPolicy,
+    MULTITASK_LSTM: MultiTaskLstmPolicy,
     TASK_FEATURES: TaskFeatures,
 }
 #: Values that are written as one object: tag, class, and how they are written and read.

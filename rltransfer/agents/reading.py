@@ -10,7 +10,7 @@ import torch
 from rltransfer.agents import classes as named
 from rltransfer.agents import hyperparameters, policies, vec_statistics
 from rltransfer.errors import BadArgument
-from rltransfer.policies.multitask import MultiTaskPolicy
+from rltransfer.policies.networks import TaskNetworks
 
 
 def fields_of(
@@ -45,7 +45,7 @@ def fields_of(
 
 def _policy_kwargs(model: Any) -> Mapping[str, Any]:
     """The arguments as data can hold them: tasks may have been given in other forms."""
-    if not isinstance(model.policy, MultiTaskPolicy):
+    if not isinstance(model.policy, TaskNetworks):
         return model.policy_kwargs
     given = {**model.policy_kwargs, "tasks": list(model.policy.tasks)}
     vectors = (given.get("conditioning_kwargs") or {}).get("vectors")

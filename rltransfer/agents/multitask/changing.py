@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from rltransfer.agents.agent import Agent
 
 _CONTEXT = "context."
+# Arguments of the policy that encoders and heads do not depend on.
+_NOT_OF_A_TASK = (
+    *("tasks", "trunk", "trunk_kwargs", "conditioning", "conditioning_kwargs"),
+    *("lstm_hidden_size", "n_lstm_layers"),
+)
 
 
 def add_task(
@@ -161,7 +166,7 @@ def _free(id: str, taken: set[str]) -> str:
 def _fresh(agent: Agent, task: PolicyTask, seed: int) -> dict[str, Tensor]:
     """New encoders and heads of a task: all tensors of a policy of it alone but the trunk's."""
     given = named.decode(dict(agent.policy_kwargs), agent.classes)
-    for name in ("tasks", "trunk", "trunk_kwargs", "conditioning", "conditioning_kwargs"):
+    for name in _NOT_OF_A_TASK:
         given.pop(name, None)
     heads = (value for name, value in agent.weights.items() if name.startswith("action_heads."))
     features = next(value.shape[1] for value in heads if value.dim() == 2)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from rltransfer.agents import classes as named
 from rltransfer.agents.multitask import sources
 from rltransfer.agents.multitask.parts import PASSED_ON, with_tasks
 from rltransfer.errors import BadArgument
@@ -51,6 +52,7 @@ def as_multitask(agent: Agent, *, noise: float = 0.0, log_std: float | None = No
             "normalize_observations": sources.normalizes(agent),
         },
         algorithm="ppo",
+        policy=named.MULTITASK,
         hyperparameters={**agent.hyperparameters, "use_sde": False, "sde_sample_freq": -1},
         normalization=None,
     )

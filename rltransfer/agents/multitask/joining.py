@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gymnasium import spaces
 from torch import Tensor
 
+from rltransfer.agents import classes as named
 from rltransfer.agents.multitask import sources
 from rltransfer.agents.multitask.parts import belongs, encoder_prefixes
 from rltransfer.errors import BadArgument, SpaceMismatch
@@ -81,6 +82,8 @@ def _same_but_bounds(first: Any, second: Any) -> bool:
 
 def _differing_layers(agent: Agent, source: Agent, layers: sources.Layers) -> list[str]:
     given = agent.policy_kwargs
+    if agent.policy != named.MULTITASK:
+        raise BadArgument(f"{agent.card.name!r} has a memory between trunk and heads: {_ANEW}")
     if given.get("share_critic", False):
         raise BadArgument(
             f"actor and critic of {agent.card.name!r} share their layers, and those of "

@@ -30,8 +30,9 @@ class TaskMethods:
         """Return the agent of one task, with the same outputs in the task's own spaces.
 
         Where observations are vectors or classes and the trunk is an MLP, it is an ordinary
-        ``MlpPolicy`` whose zip needs no rltransfer. Values are in units of the task's return. The
-        state of the optimizer is left out, as is correlated exploration noise.
+        ``MlpPolicy`` whose zip needs no rltransfer; another policy has the features extractor
+        ``TaskFeatures``. Values are in units of the task's return. The state of the optimizer is
+        left out, as is correlated exploration noise.
 
         Args:
             id: One of :attr:`tasks`.
@@ -41,6 +42,7 @@ class TaskMethods:
 
         Raises:
             UnknownName: It has no such task.
+            BadArgument: The task has action masks and the policy a memory.
             SpaceMismatch: Stable-Baselines3 has no policy for the task's spaces.
         """
         from rltransfer.agents.multitask.single import for_task

@@ -18,7 +18,7 @@ _LISTED = 10
 
 def is_multitask(agent: Agent) -> bool:
     """Whether the agent has a policy of several tasks, be it one task alone."""
-    return agent.policy == named.MULTITASK
+    return agent.policy in (named.MULTITASK, named.MULTITASK_LSTM)
 
 
 def described(agent: Agent) -> tuple[PolicyTask, ...]:

@@ -78,13 +78,13 @@ def with_tasks(
         score=None,
         scores={id: score for id, score in agent.card.scores.items() if id in ids},
     )
-    fields = {"policy": named.MULTITASK, "card": card, **changes}
     return dataclasses.replace(
         agent,
+        card=card,
         policy_kwargs=given,
         observation_space=packing.observation_space,
         action_space=packing.action_space,
         weights={name: value.clone() for name, value in weights.items()},
         optimizer=optimizer,
-        **fields,
+        **changes,
     )

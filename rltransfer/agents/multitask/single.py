@@ -15,9 +15,10 @@ from rltransfer.agents import classes as named
 from rltransfer.agents.multitask.names import full_name, known
 from rltransfer.agents.multitask.parts import PASSED_ON, first_linear, live_policy
 from rltransfer.agents.normalization import Normalization, RunningStats
-from rltransfer.errors import SpaceMismatch
+from rltransfer.errors import BadArgument, SpaceMismatch
 from rltransfer.policies.encoders import ClassEncoder, VectorEncoder
 from rltransfer.policies.observation_stats import CLIP, EPSILON
+from rltransfer.policies.recurrent import MultiTaskLstmPolicy
 from rltransfer.policies.task_features import seen
 from rltransfer.policies.tasks import PolicyTask
 from rltransfer.policies.trunks import MlpTrunk
@@ -36,24 +37,15 @@ def for_task(agent: Agent, id: str) -> Agent:
         return agent
     policy = live_policy(agent)
     task = policy.tasks[policy.index(id)]
-    _check_spaces(task)
-    plain = isinstance(policy.actor.trunk, MlpTrunk) and isinstance(
-        policy.actor.encoders[task.encoder], VectorEncoder | ClassEncoder
-    )
-    with torch.no_grad():
-        layers = [*_heads(policy, task)]
-        if plain:
-            layers += [*_plain_layers(policy, task)]
-        weights = {f"{name}.{part}": value for name, *both in layers for part, value in
-                   zip(("weight", "bias"), both, strict=True)}  # fmt: skip
-        weights |= {} if plain else _features(policy, task)
-    if task.continuous:
-        weights["log_std"] = policy.log_stds[task.head]
+    _check_task(task, recurrent=isinstance(policy, MultiTaskLstmPolicy))
+    plain = _is_plain(policy, task)
     given = _plain_arguments(policy) if plain else _feature_arguments(agent, policy, task)
+    with torch.no_grad():
+        weights = _weights(policy, task, plain=plain)
     return dataclasses.replace(
         agent,
-        algorithm="maskable_ppo" if task.masked else "ppo",
-        policy=_policy_name(task, plain=plain),
+        algorithm="maskable_ppo" if task.masked else agent.algorithm,
+        policy=_policy_name(policy, task, plain=plain),
         policy_kwargs={**_passed_on(agent, task), **given},
         observation_space=seen(task.observation_space),
         action_space=task.action_space,
@@ -65,8 +57,38 @@ def for_task(agent: Agent, id: str) -> Agent:
     )
 
 
-def _check_spaces(task: PolicyTask) -> None:
-    """Refuse what policies of SB3 count otherwise: whole numbers that begin elsewhere than at 0."""
+def _is_plain(policy: Any, task: PolicyTask) -> bool:
+    """Whether the task's layers are those of an ``MlpPolicy``."""
+    trunk, encoder = policy.actor.trunk, policy.actor.encoders[task.encoder]
+    simple = isinstance(trunk, MlpTrunk) and isinstance(encoder, VectorEncoder | ClassEncoder)
+    return simple and not isinstance(policy, MultiTaskLstmPolicy)
+
+
+def _weights(policy: Any, task: PolicyTask, *, plain: bool) -> dict[str, Tensor]:
+    layers = [*_heads(policy, task), *(_plain_layers(policy, task) if plain else ())]
+    weights = {f"{name}.weight": weight for name, weight, _ in layers}
+    weights |= {f"{name}.bias": bias for name, _, bias in layers}
+    if not plain:
+        weights |= _features(policy, task)
+    for name in ("lstm_actor", "lstm_critic"):
+        lstm = getattr(policy, name, None)
+        if lstm is not None:
+            weights |= {f"{name}.{part}": value for part, value in lstm.state_dict().items()}
+    return weights | ({"log_std": policy.log_stds[task.head]} if task.continuous else {})
+
+
+def _check_task(task: PolicyTask, *, recurrent: bool) -> None:
+    """Refuse a task that no policy of SB3 computes as it is.
+
+    Raises:
+        BadArgument: It has action masks, and the policy a memory.
+        SpaceMismatch: Its numbers do not begin at 0.
+    """
+    if recurrent and task.masked:
+        raise BadArgument(
+            f"{task.id} has action masks and the policy a memory, which no algorithm of "
+            "Stable-Baselines3 has together: act with policy.act(id, observations, masks=...)"
+        )
     everything = [task.observation_space, task.action_space]
     if isinstance(task.observation_space, spaces.Dict):
         everything += task.observation_space.spaces.values()
@@ -168,7 +190,13 @@ def _plain_arguments(policy: Any) -> dict[str, Any]:
 def _feature_arguments(agent: Agent, policy: Any, task: PolicyTask) -> dict[str, Any]:
     given = agent.policy_kwargs
     names = ("width", "encoder_kind", "trunk", "trunk_kwargs", "activation_fn")
+    memory = {}
+    if isinstance(policy, MultiTaskLstmPolicy):
+        lstm, own = policy.lstm_actor, policy.lstm_critic is not None
+        memory = {"lstm_hidden_size": lstm.hidden_size, "n_lstm_layers": lstm.num_layers}
+        memory |= {"enable_critic_lstm": own, "shared_lstm": not own}
     return {
+        **memory,
         "net_arch": [],
         "normalize_images": False,
         "share_features_extractor": policy.critic is policy.actor,
@@ -186,12 +214,11 @@ def _passed_on(agent: Agent, task: PolicyTask) -> dict[str, Any]:
     return {**found, "log_std_init": float(task.log_std)} if task.log_std else found
 
 
-def _policy_name(task: PolicyTask, *, plain: bool) -> str:
+def _policy_name(policy: Any, task: PolicyTask, *, plain: bool) -> str:
     space = task.observation_space
-    if isinstance(space, spaces.Dict):
-        return "MultiInputPolicy"
-    images = isinstance(space, spaces.Box) and is_image_space(space)
-    return "CnnPolicy" if images and not plain else "MlpPolicy"
+    images = isinstance(space, spaces.Box) and is_image_space(space) and not plain
+    kind = "MultiInput" if isinstance(space, spaces.Dict) else "Cnn" if images else "Mlp"
+    return f"{kind}LstmPolicy" if isinstance(policy, MultiTaskLstmPolicy) else f"{kind}Policy"
 
 
 def _hyperparameters(agent: Agent, task: PolicyTask) -> dict[str, Any]:
