@@ -322,6 +322,12 @@ def test_task_behind_a_path(saved: str) -> None:
         load("cartpole#Acrobot-v1")
 
 
+def test_module_of_a_task_may_be_left_out() -> None:
+    trunk = multi(["vector"]).add_task("my_tasks:my/Pole-v0", **NEW)
+    assert trunk.for_task("my/Pole-v0").card.task == "my_tasks:my/Pole-v0"
+    assert trunk.without("my/Pole-v0").tasks == ("test/vector-v0",)
+
+
 def test_number_sign_in_a_file_name_is_no_task(tmp_path: Path) -> None:
     multi().save(tmp_path / "run#1")
     assert load(tmp_path / "run#1").multitask

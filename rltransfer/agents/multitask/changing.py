@@ -87,7 +87,7 @@ def add_task(
 def without(agent: Agent, id: str) -> Agent:
     """Drop a task; see :meth:`Agent.without`."""
     _check_multitask(agent, "without")
-    known(agent, id)
+    id = known(agent, id)
     index = agent.tasks.index(id)
     old = described(agent)
     gone, rest = old[index], (*old[:index], *old[index + 1 :])

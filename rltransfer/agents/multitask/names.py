@@ -45,15 +45,21 @@ def full_name(agent: Agent, id: str) -> str:
     return f"{agent.card.name}{SEPARATOR}{id}"
 
 
-def known(agent: Agent, id: str) -> None:
-    """Check that an agent has a task.
+def known(agent: Agent, id: str) -> str:
+    """Find a task of an agent; the module that registers it may be left out.
+
+    Returns:
+        Its id as the agent has it.
 
     Raises:
-        UnknownName: It has not.
+        UnknownName: The agent has no such task.
     """
-    if id not in ids(agent):
-        kind = f"task of agent {agent.card.name!r}"
-        raise UnknownName(printable(suggest(str(id), ids(agent), kind=kind, limit=None)))
+    found = ids(agent)
+    for known_id in found:
+        if id in (known_id, known_id.rpartition(":")[2]):
+            return known_id
+    kind = f"task of agent {agent.card.name!r}"
+    raise UnknownName(printable(suggest(str(id), found, kind=kind, limit=None)))
 
 
 def of_one_task(agent: Agent, what: str) -> Agent:

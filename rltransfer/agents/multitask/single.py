@@ -32,7 +32,7 @@ _Layer = tuple[str, Tensor, Tensor]
 
 def for_task(agent: Agent, id: str) -> Agent:
     """Make the agent of one task; see :meth:`Agent.for_task`."""
-    known(agent, id)
+    id = known(agent, id)
     if not agent.multitask:
         return agent
     policy = live_policy(agent)
