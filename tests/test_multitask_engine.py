@@ -480,6 +480,17 @@ def test_learning_progress_moves_environments(path: Any) -> None:
     assert all(not torch.equal(after[name], before[name]) for name in heads)
 
 
+def test_learning_progress_knows_the_played_tasks_alone() -> None:
+    model = model_of(counts=(0, 4, 4), block=1)
+    sampling = LearningProgress(["slow", "move"], every=1, floor=0.0)  # in whatever order
+    sampling._fast |= {"slow": 0.0, "move": 900.0}
+    sampling._slow |= {"slow": 0.0, "move": 0.0}
+    sampling._seen |= {"slow": (0.0, 1000.0), "move": (0.0, 1000.0)}
+    model.progress_sampling = sampling
+    collected(model)
+    assert np.bincount(model.env.task_of_row).tolist() == [0, 7, 1]
+
+
 @pytest.mark.parametrize("path", ["autograd", "auto"])
 def test_training_never_takes_masked_actions(path: Any) -> None:
     spaces_of = {"one": PRESS, "some": spaces.MultiDiscrete([2, 3]), "bits": spaces.MultiBinary(2)}

@@ -34,6 +34,9 @@ class MultiTaskRecurrentPPO(MultiTaskMixin, TransferRecurrentPPO):
         finally:
             self.normalize_advantage = asked
 
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "engine_options"]
+
     def _setup_learn(self, *args: Any, **kwargs: Any) -> Any:
         if self.multitask_options.gradient != "mean":
             raise BadArgument(
