@@ -11,6 +11,7 @@ from rltransfer.errors import BadArgument
 from rltransfer.training.ppo import TransferMixin
 from rltransfer.training.schedule import GroupPlan, GroupScheduler
 
+FROM = "copied from "
 HEADER = ("group", "weights from", "trains from", "lr", "parameters")
 
 
@@ -65,7 +66,12 @@ def _origin(report: TransferReport | None, name: str) -> str:
     if actions & {"padded", "mapped"}:
         actions.discard("copied")  # its bias, say
     words = {"reset": "fresh", "copied": report.source, "refit": "refit to returns"}
-    labels = {words.get(action, f"{report.source}, {action}") for action in actions}
+    labels = {
+        action.removeprefix(FROM)
+        if action.startswith(FROM)
+        else words.get(action, f"{report.source}, {action}")
+        for action in actions
+    }
     return " + ".join(sorted(labels))
 
 

@@ -23,8 +23,8 @@ class TensorCopy:
     Attributes:
         group: Its layer group.
         key: Its ``state_dict`` key.
-        action: ``"copied"``, ``"padded"`` or ``"mapped"`` from the source, ``"reset"``, or
-            ``"refit"`` after the first rollouts.
+        action: ``"copied"``, ``"padded"`` or ``"mapped"`` from the source, ``"reset"``,
+            ``"refit"`` after the first rollouts, or ``"copied from NAME"``, another agent.
         source_shape: Shape in the source, None if the source has no such tensor.
         target_shape: Shape in the target.
     """

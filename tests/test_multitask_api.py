@@ -16,7 +16,7 @@ import rltransfer as rlt
 from rltransfer.engine.multitask.options import MultiTaskOptions
 from rltransfer.errors import BadArgument, RecipeError, TransferError, UnknownName
 from rltransfer.multitask import CurveRow
-from rltransfer.multitask.building import BATCH, ROLLOUT
+from rltransfer.multitask.playing import BATCH, ROLLOUT
 from rltransfer.policies.sentences import embed
 
 VECTOR, OTHER, CONTINUOUS = "small/vector-v0", "small/other-v0", "small/continuous-v0"

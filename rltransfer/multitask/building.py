@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from rltransfer import registry
 from rltransfer.agents import Agent
 from rltransfer.engine.multitask.options import MultiTaskOptions
 from rltransfer.engine.options import EngineOptions
 from rltransfer.errors import BadArgument, UnknownName, suggest
 from rltransfer.layers import layer_groups
-from rltransfer.multitask import architecture, plans, starting
+from rltransfer.multitask import architecture, carrying, plans, starting
 from rltransfer.multitask.architecture import Embed
+from rltransfer.multitask.playing import Cast, Weights, environments, sampling, with_defaults
 from rltransfer.multitask.tasks import (
     Sharing,
     TaskOptions,
@@ -33,51 +31,17 @@ from rltransfer.recipe import Recipe
 from rltransfer.recipe import recipe as preset
 from rltransfer.training.build import build_model
 from rltransfer.training.multitask import (
-    LearningProgress,
     MultiTaskPPO,
     MultiTaskRecurrentPPO,
-    shares,
 )
 from rltransfer.training.ppo import Transfer
 from rltransfer.training.schedule import GroupScheduler
-from rltransfer.vec import MultiTaskVecEnv, Vec, make_vec
-
-Weights = Mapping[str, float] | Literal["progress"] | None
+from rltransfer.vec import Vec
 
 ALGORITHMS: Mapping[str, tuple[Any, Any]] = {
     "ppo": (MultiTaskPolicy, MultiTaskPPO),
     "recurrent_ppo": (MultiTaskLstmPolicy, MultiTaskRecurrentPPO),
 }
-
-# Environment steps of each task in a rollout, and rows of each task in a minibatch, on average.
-ROLLOUT = 1_024
-BATCH = 64
-# With weights="progress", a task's environments are given away in this many parts.
-PARTS = 4
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Cast:
-    """The tasks of a policy, and which of them are played.
-
-    Attributes:
-        tasks: All tasks of the policy.
-        played: Ids as the user gave them, by index of the task.
-        kwargs: Arguments of the policy.
-        agent: What it starts from, if anything, with all tasks.
-        known: Ids of the tasks that the agent knew before.
-    """
-
-    tasks: tuple[PolicyTask, ...]
-    played: Mapping[int, str]
-    kwargs: Mapping[str, Any]
-    agent: Agent | None = None
-    known: tuple[str, ...] = ()
-
-    @property
-    def played_ids(self) -> tuple[str, ...]:
-        """Ids of the played tasks, as the policy has them."""
-        return tuple(self.tasks[index].id for index in self.played)
 
 
 def fresh_multitask(
@@ -201,7 +165,7 @@ def fresh_multitask(
     )
     wanted = Recipe() if recipe is None else preset(recipe)
     plans.check_recipe(wanted, started=start is not None)
-    env = _environments(cast, n_envs, weights, vec)
+    env = environments(cast, n_envs, weights, vec)
     try:
         env.seed(seed)
         policy, kind = ALGORITHMS[algorithm]
@@ -210,7 +174,7 @@ def fresh_multitask(
             policy,
             env,
             policy_kwargs={**cast.kwargs, "tasks": list(cast.tasks)},
-            hyperparameters=_hyperparameters(hyperparameters, len(ids), n_envs),
+            hyperparameters=with_defaults(hyperparameters, len(ids), n_envs),
             seed=seed,
             device=device,
             tensorboard_log=tensorboard_log,
@@ -218,7 +182,7 @@ def fresh_multitask(
         )
         model.multitask_options = options or MultiTaskOptions()
         model.engine_options = engine or EngineOptions()
-        model.progress_sampling = _sampling(cast) if weights == "progress" else None
+        model.progress_sampling = sampling(cast) if weights == "progress" else None
         _carry(model, cast, wanted)
     except BaseException:
         env.close()
@@ -251,8 +215,7 @@ def _cast(
         tasks=begun.tasks,
         played={indices[key_of(id)]: id for id in ids},
         kwargs=kwargs,
-        agent=begun.agent,
-        known=begun.known,
+        start=begun,
     )
 
 
@@ -280,73 +243,17 @@ def _new_cast(
     return Cast(tasks=tuple(tasks), played=dict(enumerate(ids)), kwargs=kwargs)
 
 
-def _hyperparameters(given: Mapping[str, Any], tasks: int, n_envs: int) -> dict[str, Any]:
-    """PPO's hyperparameters, with our defaults for those that were not given."""
-    if "normalize_advantage" in given:
-        raise BadArgument(
-            "normalize_advantage is per task here: give "
-            f"options=MultiTaskOptions(normalize_advantage={given['normalize_advantage']!r})"
-        )
-    whole = BATCH // math.gcd(BATCH, n_envs)
-    n_steps = max(round(ROLLOUT / n_envs / whole), 1) * whole
-    defaults = {
-        "n_steps": n_steps,
-        "batch_size": tasks * _rows_of_batch(given.get("n_steps", n_steps), n_envs),
-        "learning_rate": {"start": 1e-3, "end": 0.0, "end_fraction": 1.0},
-    }
-    return {**defaults, **given}
-
-
-def _rows_of_batch(n_steps: Any, n_envs: int) -> int:
-    """Rows of each task in a minibatch: so many that minibatches are equal, where that can be."""
-    rows = n_steps * n_envs if type(n_steps) is int else BATCH
-    fitting = [size for size in range(BATCH // 2, BATCH + 1) if rows % size == 0]
-    return max(fitting, default=max(min(BATCH, rows), 1))
-
-
-def _environments(cast: Cast, n_envs: int, weights: Weights, vec: Vec) -> MultiTaskVecEnv:
-    """Environments of the played tasks, and none of the others."""
-    if type(n_envs) is not int or n_envs < 1:
-        raise BadArgument(f"n_envs is {n_envs!r}: give a whole number for each task, at least 1")
-    if isinstance(weights, str) and weights != "progress":
-        raise BadArgument(f"weights is {weights!r}: give a mapping, None, or 'progress'")
-    ids = tuple(cast.played.values())
-    total, block = n_envs * len(ids), None
-    if weights == "progress":
-        block = max(size for size in range(1, max(n_envs // PARTS, 1) + 1) if n_envs % size == 0)
-        found = [n_envs] * len(ids)
-    else:
-        found = shares(weights, ids, total)
-    counts = [0] * len(cast.tasks)
-    for index, count in zip(cast.played, found, strict=True):
-        counts[index] = count
-
-    def make(index: int, count: int, seed: int | None) -> Any:
-        return make_vec(cast.played[index], count, seed=seed, vec=vec)
-
-    return MultiTaskVecEnv(cast.tasks, counts, make, block=block)
-
-
-def _sampling(cast: Cast) -> LearningProgress:
-    known = registry.tasks()
-    scales = {}
-    for id in cast.played_ids:
-        task = known.get(id.rpartition(":")[2])
-        if task is not None and task.random is not None and task.reference is not None:
-            scales[id] = (task.random, task.reference)
-    return LearningProgress(cast.played_ids, scales=scales)
-
-
 def _carry(model: MultiTaskPPO, cast: Cast, recipe: Recipe) -> None:
     """Put the start into the model, and let its layer groups train as the recipe says."""
     policy: Any = model.policy
     groups = layer_groups(policy)
     ids = {task.id for task in cast.tasks}
     idle = plans.groups_of_only(cast.tasks, ids - set(cast.played_ids))
-    new = plans.groups_of_only(cast.tasks, ids - set(cast.known)) if cast.agent else ()
+    new = plans.groups_of_only(cast.tasks, ids - set(cast.start.known)) if cast.start else ()
     planned = plans.plan(groups, recipe, idle=idle, new=new)
-    if cast.agent is not None:
+    given: dict[str, Any] = {}
+    if cast.start is not None:
         fresh = plans.fresh_keys(groups, recipe, idle)
-        moments = recipe.optimizer == "source"
-        starting.carry_into(model, cast.agent, fresh=fresh, moments=moments)
-    model.transfer = Transfer(scheduler=GroupScheduler(policy, groups, planned))
+        carried = carrying.carry_into(model, cast.start, recipe, fresh)
+        given = {"origin": carried.origin, "report": carried.report}
+    model.transfer = Transfer(scheduler=GroupScheduler(policy, groups, planned), **given)

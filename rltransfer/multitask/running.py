@@ -78,6 +78,8 @@ def multitask(
         raise BadArgument(f"points is {points!r}: give a whole number, 0 for no evaluation")
     begun = None if start is None else starting.as_start(start)
     played = _as_known(ids, begun)
+    if begun is not None and points:
+        starting.require_idle(begun, played)
     model = fresh_multitask(ids, start=begun, seed=seed, **options)
     try:
         _check_rollout(model, steps)
@@ -135,9 +137,6 @@ def _train(
 def _as_known(ids: Sequence[str], start: Agent | None) -> tuple[str, ...]:
     """The tasks under the ids that a start knows them by; others as they are."""
     known = {} if start is None else {key_of(id): id for id in start.tasks}
-    for id in known.values():
-        if start is not None and key_of(id) not in map(key_of, ids):
-            starting.require_known(start, id)
     return tuple(known.get(key_of(id), id) for id in ids)
 
 
@@ -169,7 +168,10 @@ def _card(
     seed: int,
     command: str,
 ) -> Card:
-    short = [key_of(id).rpartition("/")[2] for id in played]
+    short = [id.rpartition(":")[2].rpartition("/")[2] for id in played]
+    if start is not None:
+        new = [one for one, id in zip(short, played, strict=True) if id not in start.tasks]
+        short = [start.card.name, *new]
     return Card(
         name=name or "+".join(short),
         task=", ".join(task.id for task in model.policy.tasks),  # pyright: ignore

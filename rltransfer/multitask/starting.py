@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+from gymnasium import spaces
+from stable_baselines3.common.preprocessing import is_image_space
 
 from rltransfer.agents import Agent, load
-from rltransfer.carry import moments_of
-from rltransfer.errors import BadArgument, UnknownName
+from rltransfer.errors import BadArgument, SpaceMismatch, UnknownName
 from rltransfer.multitask.architecture import Embed, mission_vectors
 from rltransfer.multitask.tasks import Sharing, key_of, look_at, shared
 from rltransfer.policies.tasks import PolicyTask, policy_tasks
@@ -26,11 +27,13 @@ class Start:
         agent: The agent, with new tasks added.
         tasks: Its tasks.
         known: Ids of the tasks that it knew before.
+        sources: Name of the agent that gave a new task its encoder and heads, by id.
     """
 
     agent: Agent
     tasks: tuple[PolicyTask, ...]
     known: tuple[str, ...]
+    sources: Mapping[str, str]
 
 
 def as_start(start: Agent | str | Path) -> Agent:
@@ -90,13 +93,14 @@ def extended(
             "missions and embed are for new tasks of a start with conditioning='sentence', and "
             f"{agent.card.name} with {', '.join(ids)} has none: leave them out"
         )
+    sources = {id: _source(options[id]) for id in new}
     for id in new:
         given = {"gamma": gamma, **options[id]}
         task = look_at(id, gamma=0.99 if gamma is None else gamma, options=options[id])
         task = shared(task, tasks_of(agent), options[id], encoders=encoders, heads=heads)
         agent = agent.add_task(
             id,
-            source=_source(options[id]),
+            source=sources[id],
             seed=seed,
             vector=vectors.get(id),
             gamma=given["gamma"],
@@ -105,7 +109,7 @@ def extended(
             **_spaces_and_parts(task, options[id]),
         )
     changed = {
-        key_of(id): _changed(agent, keys[key_of(id)], gamma, options[id])
+        key_of(id): _changed(agent, keys[key_of(id)], id, gamma, options[id])
         for id in ids
         if id not in new
     }
@@ -113,52 +117,62 @@ def extended(
         agent=agent,
         tasks=tuple(changed.get(task.key, task) for task in tasks_of(agent)),
         known=tuple(task.id for task in known),
+        sources={id: one.card.name for id, one in sources.items() if one is not None},
     )
 
 
-def carry_into(model: Any, agent: Agent, *, fresh: set[str], moments: bool) -> None:
-    """Put an agent's tensors into a model of the same architecture.
+def require_same(agent: Agent, task: PolicyTask, now: PolicyTask) -> None:
+    """Refuse a task whose environment is no longer what an agent was trained on.
+
+    Bounds of observations may differ, as nothing depends on them.
 
     Args:
-        model: A fresh model. Changed in place.
         agent: The agent.
-        fresh: Names of tensors that stay as they are.
-        moments: Whether the optimizer goes on with the agent's moments.
+        task: The task as it knows it.
+        now: The task as it is.
 
     Raises:
-        BadArgument: The agent has no moments.
+        SpaceMismatch: Spaces differ, or one has action masks and the other none.
     """
-    if moments and not agent.optimizer:
-        raise BadArgument(
-            f"{agent.card.name} carries no optimizer moments: use a recipe with optimizer='fresh'"
-        )
-    own = model.policy.state_dict()
-    model.policy.load_state_dict(own | {k: v for k, v in agent.weights.items() if k not in fresh})
-    if moments:
-        for name, parameter in model.policy.named_parameters():
-            found = {} if name in fresh else moments_of(agent, name, parameter)
-            if found:
-                model.policy.optimizer.state[parameter] = found
+    alike = _alike(task.observation_space, now.observation_space)
+    if alike and task.action_space == now.action_space and task.masked == now.masked:
+        return
+    raise SpaceMismatch(
+        f"start ({agent.card.name}) knows {task.id} with {_spaces(task)}, and its environment has "
+        f"{_spaces(now)}: register the new one under another id, or begin with "
+        f"agent.without({task.id!r})"
+    )
 
 
-def require_known(agent: Agent, id: str) -> None:
-    """Refuse a task of an agent that cannot be made here; its module is not imported.
+def require_idle(agent: Agent, played: Collection[str]) -> None:
+    """Refuse an agent with a task that is not played and cannot be evaluated here.
+
+    Args:
+        agent: A multi-task agent. Modules that its tasks name are not imported.
+        played: Its tasks that are played.
 
     Raises:
-        UnknownName: Gymnasium does not know it; the message names the cure.
+        UnknownName: Gymnasium does not know a task; the message names the cure.
+        SpaceMismatch: A task has other spaces now.
     """
-    module, _, name = id.rpartition(":")
-    if name not in gym.registry or (module and module not in sys.modules):
-        raise UnknownName(
-            f"start ({agent.card.name}) knows the task {id!r}, and Gymnasium does not: import the "
-            f"module that registers it, or begin with agent.without({id!r})"
-        )
+    for task in tasks_of(agent):
+        if task.id in played:
+            continue
+        module, _, name = task.id.rpartition(":")
+        if name not in gym.registry or (module and module not in sys.modules):
+            raise UnknownName(
+                f"start ({agent.card.name}) knows the task {task.id!r}, and Gymnasium does not: "
+                "import the module that registers it, or begin with "
+                f"agent.without({task.id!r})"
+            )
+        require_same(agent, task, look_at(task.id, gamma=task.gamma, options={}))
 
 
 def _changed(
-    agent: Agent, task: PolicyTask, gamma: float | None, options: Mapping[str, Any]
+    agent: Agent, task: PolicyTask, id: str, gamma: float | None, options: Mapping[str, Any]
 ) -> PolicyTask:
     """A task that the agent knows, with other numbers."""
+    require_same(agent, task, look_at(id, gamma=task.gamma, options={}))
     wrong = [name for name in options if name not in ("gamma", "noise")]
     if wrong:
         raise BadArgument(
@@ -179,3 +193,17 @@ def _spaces_and_parts(task: PolicyTask, options: Mapping[str, Any]) -> dict[str,
     parts = {name: getattr(task, name) for name in ("encoder", "head")}
     named = {name: v for name, v in parts.items() if name in options or v != task.key}
     return {**{name: getattr(task, name) for name in fields}, **named}
+
+
+def _alike(one: gym.Space, other: gym.Space) -> bool:
+    if isinstance(one, spaces.Dict) and isinstance(other, spaces.Dict):
+        parts = one.spaces.keys() == other.spaces.keys()
+        return parts and all(_alike(one[key], other[key]) for key in one.spaces)
+    if isinstance(one, spaces.Box) and isinstance(other, spaces.Box):
+        return one.shape == other.shape and is_image_space(one) == is_image_space(other)
+    return one == other
+
+
+def _spaces(task: PolicyTask) -> str:
+    masks = " with masks" if task.masked else ""
+    return f"observations {task.observation_space} and actions {task.action_space}{masks}"
