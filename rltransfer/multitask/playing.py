@@ -93,6 +93,7 @@ def environments(cast: Cast, n_envs: int, weights: Weights, vec: Vec) -> MultiTa
 
 
 def sampling(cast: Cast) -> LearningProgress:
+    """Make what gives environments to tasks by learning progress, on the registry's scales."""
     known = registry.tasks()
     scales = {}
     for id in cast.played_ids:
