@@ -260,7 +260,7 @@ def test_a_recipe_without_a_start() -> None:
         ({"policy_kwargs": {"width": 4}}, BadArgument, "width is given twice"),
         ({"policy_kwargs": {"net_arch": [4]}}, UnknownName, "argument of the policy"),
         ({"trunk": "moor"}, UnknownName, "Did you mean 'moore'"),
-        ({"trunk": "moore", "conditioning": "heads"}, BadArgument, "needs? a task context|got no context"),
+        ({"trunk": "moore", "conditioning": "heads"}, BadArgument, "got no context"),
         ({"conditioning": "one_hot"}, UnknownName, "Did you mean 'one-hot'"),
         ({"conditioning": "sentence"}, BadArgument, f"{OTHER} has no mission"),
         ({"missions": {OTHER: "x"}}, BadArgument, "are for conditioning='sentence'"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from rltransfer.errors import RecipeError
@@ -84,18 +83,16 @@ def plan(
         UnknownName: A pattern matches no group.
         RecipeError: The recipe contradicts itself, or means idle groups alone, or nothing trains.
     """
-    plans = plan_groups(groups, recipe)
+    spared = [f"!{name}" for name in groups if name in new and name not in recipe.freeze]
+    meant = recipe.but(freeze=[*recipe.freeze, *spared]) if recipe.freeze else recipe
+    plans = plan_groups(groups, meant)
     for field, pattern in _patterns(recipe):
         if set(select([pattern], groups)) <= set(idle):
             raise RecipeError(
                 f"{field} names {pattern!r}, which belongs to tasks that are not played and never "
                 "trains: drop it, or add the task to those that are played"
             )
-    for name in groups:
-        if name in idle:
-            plans[name] = GroupPlan(trains_from=math.inf)
-        elif name in new and name not in recipe.freeze:
-            plans[name] = replace(plans[name], trains_from=0.0)
+    plans |= {name: GroupPlan(trains_from=math.inf) for name in groups if name in idle}
     if not any(plans[name].trains_from == 0 and groups[name].parameters for name in groups):
         raise RecipeError(
             "nothing trains at the start: the recipe freezes all that the played tasks use; leave "
