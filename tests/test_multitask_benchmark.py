@@ -96,16 +96,6 @@ def test_a_run_depends_on_the_settings_of_what_it_needs() -> None:
     assert [one.arm for one in with_needs([before])] == ["multi", "x"]
 
 
-def test_a_failing_run_is_named_and_the_others_go_on(tmp_path: Path) -> None:
-    wrong = job("wrong", tasks=["NoSuchTask-v0"])
-    needing = Job(part="classic4", arm="needing", seed=0, settings=TINY, needs={"source": wrong})
-    finished = pool.run_all([needing, job()], tmp_path, 1)
-    assert set(finished.results) == {job().name}
-    assert "NoSuchTask-v0" in finished.failed[wrong.name]
-    assert "NoSuchTask-v0" in wrong.path(tmp_path).with_suffix(".failed").read_text()
-    assert finished.failed[needing.name] == f"it needs {wrong.name}, which failed"
-
-
 class Deadly(dict):
     """Settings that end the process that receives them."""
 
@@ -113,11 +103,16 @@ class Deadly(dict):
         return os._exit, (3,)
 
 
-def test_a_process_that_dies_is_replaced(tmp_path: Path) -> None:
+def test_runs_that_fail_or_die_are_named_and_the_others_go_on(tmp_path: Path) -> None:
+    wrong = job("wrong", tasks=["NoSuchTask-v0"])
+    needing = Job(part="classic4", arm="needing", seed=0, settings=TINY, needs={"source": wrong})
     deadly = Job(part="classic4", arm="deadly", seed=0, settings=Deadly())
-    finished = pool.run_all([deadly, job()], tmp_path, 1)
-    assert "exit code 3" in finished.failed[deadly.name]
+    finished = pool.run_all([deadly, needing, job()], tmp_path, 1)
     assert set(finished.results) == {job().name}
+    assert "exit code 3" in finished.failed[deadly.name]
+    assert "NoSuchTask-v0" in finished.failed[wrong.name]
+    assert "NoSuchTask-v0" in wrong.path(tmp_path).with_suffix(".failed").read_text()
+    assert finished.failed[needing.name] == f"it needs {wrong.name}, which failed"
 
 
 def test_settings_can_be_changed_by_name() -> None:
@@ -168,7 +163,7 @@ def test_areas_over_rooms_and_their_difference() -> None:
             for task, shift in (("a", 0.0), ("b", 0.2))
         ]
         final = {"a": {"mean": last}, "b": {"mean": last + 0.2}}
-        return {"arm": arm, "seed": seed, "curve": curve, "final": final}
+        return {"settings": {"label": arm}, "seed": seed, "curve": curve, "final": final}
 
     results = [
         *(result("scratch", seed, 0.0, 0.4) for seed in (0, 1)),

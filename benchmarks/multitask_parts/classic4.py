@@ -89,13 +89,13 @@ def _main_table(tasks: Sequence[str], results: Sequence[Result]) -> str:
     rows = []
     for task in tasks:
         multi, alone = final(results, "multi", task), final(results, single(task), task)
-        if not shared(multi, alone):
-            continue
+        both = shared(multi, alone)
         rows.append(
             [
                 task,
-                *(mean(multi), mean(alone)),
-                *(ratio(multi, alone), difference(multi, alone).signed()),
+                *(mean(scores) if scores else "-" for scores in (multi, alone)),
+                ratio(multi, alone) if both else "-",
+                difference(multi, alone).signed() if both else "-",
                 *(_reached(multi), _reached(alone)),
             ]
         )

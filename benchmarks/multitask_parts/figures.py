@@ -47,28 +47,33 @@ def _classic4(settings: Settings, results: Sequence[Result]) -> Any:
 
 
 def _rooms(settings: Settings, results: Sequence[Result]) -> Any:
-    tasks = [*settings["tasks"], *settings["more_tasks"]]
-    budget, how = settings["steps_per_task"], "stochastic" if settings["stochastic"] else "mean"
-    made = style.figure(11, 6)
-    axes = made.subplots(-(-(len(tasks) + 1) // 3), 3, sharey=True).ravel()
+    panels = [
+        (f"{name}: {task}", tasks, listed, rooms.on_set(results, name))
+        for name in settings["sets"]
+        for tasks in [rooms.tasks_of(settings, name)]
+        for task, listed in [("mean over rooms", tasks), *((t, [t]) for t in tasks)]
+    ]
+    lines = -(-len(panels) // 3)
+    made = style.figure(11, 3 * lines)
+    axes = made.subplots(lines, 3, sharey=True).ravel()
+    how = "stochastic" if settings["stochastic"] else "mean"
     colors = style.colors(["scratch", "full", "auto", "gradual", "head"]).values()
-    arms = dict(zip(rooms.ARMS, colors, strict=True))
-    for axis in axes[len(tasks) + 1 :]:
+    for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    for axis, listed in zip(axes, [tasks, *([task] for task in tasks)], strict=False):
-        for arm, color in arms.items():
-            curves = [
-                _of_tasks(listed, one, how, len(tasks)) for one in results if one["arm"] == arm
-            ]
-            _band(axis, curves, budget, color, arm, shaded=arm in ("scratch", "transfer"))
-        name = "Mean over rooms" if len(listed) > 1 else listed[0]
+    for axis, (name, tasks, listed, own) in zip(axes, panels, strict=False):
+        for arm, color in zip(rooms.ARMS, colors, strict=True):
+            chosen = [one for one in own if one["settings"]["label"] == arm]
+            curves = [_of_tasks(listed, one, how, len(tasks)) for one in chosen]
+            shaded = arm in ("scratch", "transfer")
+            _band(axis, curves, settings["steps_per_task"], color, arm, shaded=shaded)
         axis.set_title(name, fontsize=10, color=style.INK)
         axis.set_ylim(-0.02, 1.02)
-        style.step_axis(axis, budget)
+        style.step_axis(axis, settings["steps_per_task"])
+        axis.locator_params(axis="x", nbins=5)
         axis.set_xlabel("Steps on each room", fontsize=10)
         style.clean(axis)
     axes[0].set_ylabel(f"Return, {rooms.HOWS[how]}")
-    style.title(made, "From three MiniGrid rooms to five")
+    style.title(made, "From three MiniGrid rooms to two others, and to all five")
     return _with_legend(made, axes[0], f"{NOTE}, which is drawn for scratch and transfer")
 
 

@@ -11,7 +11,10 @@ from typing import Any
 from multitask_parts.learning import has_scale, normalized
 from multitask_parts.stats import Estimate
 
-HEAD = ("part", "arm", "seed", "task", "steps", "measure", "value", "normalized", "low", "high")
+HEAD: tuple[str, ...] = (
+    *("part", "arm", "seed", "task", "steps", "measure"),
+    *("value", "normalized", "low", "high"),
+)
 Row = dict[str, Any]
 _NAMES = {"mean": "return", "stochastic": "return_stochastic"}
 

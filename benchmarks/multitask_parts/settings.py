@@ -48,13 +48,14 @@ SETTINGS: dict[str, Settings] = {
     "minigrid-transfer": {
         "tasks": ["rlt/LavaGapS7-v0", "rlt/RedBlueDoors-6x6-v0", "rlt/MemoryS11-v0"],
         "more_tasks": ["rlt/DoorKey-6x6-v0", "rlt/DistShift1-v0"],
+        "sets": ["novel", "all"],
         "task_options": {},
         "steps_per_task": 200_000,
         "n_envs": 8,
         "vec": "envpool",
         "batch_per_task": 256,
         "hyperparameters": {
-            "n_steps": 250,
+            "n_steps": 256,
             "n_epochs": 8,
             "learning_rate": 1e-3,
             "ent_coef": 0.01,
