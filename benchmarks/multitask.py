@@ -56,8 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         chosen = settings.settings(
             smoke=args.smoke, steps_per_task=args.steps_per_task, changes=args.set
         )
-        if args.trunk:
-            _change_rooms(chosen["minigrid-transfer"]["policy"], args.trunk, args.encoder)
+        _change_rooms(chosen["minigrid-transfer"]["policy"], args.trunk, args.encoder)
         return _run(args, names, chosen, command)
     except TransferError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -77,8 +76,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps-per-task", type=int, metavar="N", help="other than each part's")
     parser.add_argument("--smoke", action="store_true", help=f"tiny, {SMOKE_SEEDS} seeds")
     parser.add_argument("--extra", action="store_true", help="part a: PCGrad and other trunks too")
-    parser.add_argument("--trunk", default="mlp", help="part b: mlp (default) or moore")
-    parser.add_argument("--encoder", default="auto", help="part b: auto (default) or grid")
+    words = "part b: mlp (default), or a mixture of orthogonal experts"
+    parser.add_argument("--trunk", choices=["mlp", "moore"], default="mlp", help=words)
+    words = "part b: one linear layer (auto, default), or convolutions"
+    parser.add_argument("--encoder", choices=["auto", "grid"], default="auto", help=words)
     words = "another value, such as classic4.n_envs=16 (JSON); may be repeated"
     parser.add_argument("--set", action="append", default=[], metavar="PART.NAME=VALUE", help=words)
     words = "run these alone (the page then has them alone), such as multi"

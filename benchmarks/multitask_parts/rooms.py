@@ -66,13 +66,18 @@ def run(job: Job, out: Path) -> Result:
     tasks = job.settings["tasks"]
     options = {id: {"encoder": SHARED, **job.settings["task_options"].get(id, {})} for id in tasks}
     settings = {**job.settings, "task_options": options}
-    frozen = backbone.PATTERNS if settings.get("label") in FROZEN else ()
+    frozen = _frozen(settings["policy"]["trunk"]) if settings.get("label") in FROZEN else ()
     model = learning.build(settings, tasks, job.seed, freeze=frozen)
     fresh = _carry_over(job, model, out) if job.needs else []
     result = learning.learn(model, settings, settings["steps_per_task"] * len(tasks))
     if job.arm == SOURCE:
         backbone.save(model, job.agent(out))
     return {**result, "not_carried": fresh}
+
+
+def _frozen(trunk: str) -> tuple[str, ...]:
+    """Layers that are carried over whole: what mixes experts for a task is the task's own."""
+    return ("encoder.*", "trunk.0") if trunk == "moore" else backbone.PATTERNS
 
 
 def _carry_over(job: Job, model: Any, out: Path) -> list[str]:
