@@ -62,9 +62,9 @@ SETTINGS: dict[str, Settings] = {
         },
         "policy": {
             "normalize_observations": True,
-            "width": 128,
+            "width": 64,
             "trunk": "mlp",
-            "trunk_kwargs": {"sizes": [128]},
+            "trunk_kwargs": {"sizes": [64]},
         },
         "points": 10,
         "episodes": 20,
