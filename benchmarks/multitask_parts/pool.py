@@ -17,7 +17,7 @@ from multitask_parts.jobs import Job, Result, with_needs
 MODULES = {
     "classic4": "multitask_parts.classic4",
     "minigrid-transfer": "multitask_parts.rooms",
-    "family": "multitask_parts.family",
+    "family": "multitask_parts.family_runs",
     "speed": "multitask_parts.speed",
 }
 
