@@ -11,6 +11,7 @@ from gymnasium import spaces
 
 from rltransfer.agents import classes as named
 from rltransfer.agents import hyperparameters, policies
+from rltransfer.agents.multitask import names
 from rltransfer.agents.normalization import Normalization, RunningStats
 from rltransfer.errors import BadArgument, BadCheckpoint
 
@@ -24,11 +25,13 @@ def check(agent: Agent) -> None:
     Raises:
         BadArgument: A hyperparameter is out of range, the policy arguments are not JSON data, a
             weight is NaN or inf, or statistics do not fit the observations.
+        BadCheckpoint: A multi-task policy does not say what its tasks are.
         UnknownName: The algorithm or a hyperparameter is unknown.
     """
     policies.algorithm_class(agent.algorithm)
     hyperparameters.check(agent.hyperparameters)
     _check_arguments(agent.policy_kwargs)
+    names.ids(agent)
     if not agent.weights:
         raise BadArgument(f"agent {agent.card.name!r} has no weights")
     for part, tensors in (("weight", agent.weights), ("optimizer state", agent.optimizer or {})):

@@ -18,6 +18,7 @@ from rltransfer.agents.multitask.parts import (
     belongs,
     encoder_prefixes,
     head_prefixes,
+    live_policy,
     of_parameter,
     with_tasks,
 )
@@ -115,6 +116,7 @@ def _check_multitask(agent: Agent, what: str) -> None:
             f"{what} is for multi-task agents, and {agent.card.name!r} has {agent.policy}: "
             f"agent.as_multitask().{what}(...)"
         )
+    live_policy(agent)  # whose description may be of a file that somebody else wrote
 
 
 def _spaces(
