@@ -201,6 +201,7 @@ def test_new_missions() -> None:
     ("changes", "kind", "words"),
     [
         ({"start": "trunc"}, UnknownName, "no agent is named 'trunc'"),
+        ({"algorithm": "recurrent_ppo"}, BadArgument, "has no memory: leave it out"),
         ({"width": 16}, BadArgument, "width is 16, but start .trunk. was built with 8"),
         ({"trunk": "moore"}, BadArgument, "trunk is 'moore', but start"),
         ({"sizes": [8]}, BadArgument, "trunk_kwargs is"),
@@ -265,3 +266,31 @@ def test_a_task_that_has_changed(trunk: rlt.Agent, played: str) -> None:
     gym.register(VECTOR, made, max_episode_steps=5, kwargs={"kind": "classes"})
     with pytest.raises(SpaceMismatch, match=f"knows {VECTOR} with .* register the new one"):
         rlt.multitask([played], 64, start=trunk, **TINY)
+
+
+def test_environments_move_among_the_tasks_that_are_played(trunk: rlt.Agent) -> None:
+    given = {"n_envs": 4, "n_steps": 8, "n_epochs": 1}
+    played = [CONTINUOUS, CLASSES]
+    model = rlt.fresh_multitask(played, start=trunk, weights="progress", seed=0, **given)
+    sampling: Any = model.progress_sampling
+    assert sampling.ids == (CONTINUOUS, CLASSES)
+    sampling.every, sampling.weights = 1, lambda: [1e-9, 1 - 1e-9]
+    model.learn(128)
+    assert sorted(set(model.tasks_env.task_of_row.tolist())) == [1, 2], "0 is not played"
+    assert (model.tasks_env.task_of_row == 2).sum() == 7
+    model.tasks_env.close()
+
+
+def test_ids_with_a_module(trunk: rlt.Agent, tmp_path: Path, monkeypatch: Any) -> None:
+    code = "import packed_cases\npacked_cases.gym.register('mine/Small-v0', packed_cases.Small, "
+    (tmp_path / "mine_tasks.py").write_text(code + "max_episode_steps=5)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    id = "mine_tasks:mine/Small-v0"
+    run = rlt.multitask([id], 64, start=trunk, **TINY)
+    assert run.agent.tasks == (VECTOR, CONTINUOUS, id) and set(run.after) == set(run.agent.tasks)
+    again = rlt.multitask(["mine/Small-v0"], 64, start=run.agent, **TINY)
+    assert again.agent.tasks == run.agent.tasks and again.trained == (id,)
+    assert again.before[id] == run.after[id]
+    monkeypatch.delitem(__import__("sys").modules, "mine_tasks")
+    with pytest.raises(UnknownName, match="import the module that registers it"):
+        rlt.multitask([VECTOR], 64, start=run.agent, **TINY)

@@ -87,7 +87,7 @@ def fresh_multitask(
             fields; with ``start`` also ``reset`` and ``optimizer``. Groups are named as
             ``MultiTaskPolicy`` says.
         algorithm: ``"ppo"``, or ``"recurrent_ppo"`` for an LSTM behind the trunk, of size
-            ``policy_kwargs={"lstm_hidden_size": 64}``.
+            ``policy_kwargs={"lstm_hidden_size": 64}``; the latter from scratch alone.
         n_envs: Parallel environments of each task; the average where ``weights`` differ.
         vec: How they are stepped; see :func:`rltransfer.vec.make_vec`.
         weights: How environments, and with them steps, are divided among tasks: None evenly; by
@@ -142,6 +142,11 @@ def fresh_multitask(
     ids = check_ids(tasks)
     if algorithm not in ALGORITHMS:
         raise UnknownName(suggest(str(algorithm), ALGORITHMS, kind="algorithm for many tasks"))
+    if start is not None and algorithm != "ppo":
+        raise BadArgument(
+            f"algorithm is {algorithm!r}, and what starts from an agent has no memory: leave it "
+            "out, or leave start out"
+        )
     given = architecture.chosen(
         sizes=sizes,
         trunk_kwargs=trunk_kwargs,
