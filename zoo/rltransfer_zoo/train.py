@@ -15,7 +15,8 @@ import torch
 
 from rltransfer.errors import TransferError
 from rltransfer.experiments import folders
-from rltransfer.pretrain import pretrain
+from rltransfer.multitask import multitask
+from rltransfer.pretrain import CARD_EPISODES, pretrain
 
 LINEAR_TO_0 = {"end": 0.0, "end_fraction": 1.0}
 
@@ -93,6 +94,46 @@ AGENTS: dict[str, dict[str, Any]] = {
     },
 }
 
+#: Agents of several tasks. Their hyperparameters were chosen on other seeds.
+MULTITASK_AGENTS: dict[str, dict[str, Any]] = {
+    "classic4": {
+        "tasks": ["CartPole-v1", "Acrobot-v1", "Pendulum-v1", "MountainCarContinuous-v0"],
+        "steps": 1_000_000,
+        "batch_size": 512,
+        "task_options": {
+            "CartPole-v1": {"gamma": 0.98},
+            "Pendulum-v1": {"gamma": 0.9},
+            "MountainCarContinuous-v0": {"gamma": 0.999, "noise": 0.95},
+        },
+    },
+    "cartpole-family": {
+        "tasks": [
+            "CartPole-v1",
+            "rlt/CartPoleHeavyPole-v0",
+            "rlt/CartPoleGravity-v0",
+            "rlt/CartPoleHeavyCart-v0",
+        ],
+        "steps": 400_000,
+        "batch_size": 512,
+        "gamma": 0.98,
+        "encoders": "shared",
+        "heads": "shared",
+    },
+    "minigrid-mt3": {
+        "tasks": ["rlt/LavaGapS7-v0", "rlt/RedBlueDoors-6x6-v0", "rlt/MemoryS11-v0"],
+        "steps": 1_500_000,
+        "n_envs": 16,
+        "batch_size": 768,
+        "n_steps": 128,
+        "n_epochs": 8,
+        "ent_coef": 0.03,
+        "encoders": "shared",
+        "vec": "envpool",
+    },
+}
+
+EVERY = (*AGENTS, *MULTITASK_AGENTS)
+
 
 def train(name: str, folder: Path, *, seed: int, store_as: str | None = None) -> None:
     """Train one agent and store it as ``<folder>/<name>.safetensors`` and ``.json``.
@@ -104,6 +145,9 @@ def train(name: str, folder: Path, *, seed: int, store_as: str | None = None) ->
         store_as: Another name to store it under.
     """
     called = store_as or name
+    if name in MULTITASK_AGENTS:
+        _train_multitask(name, folder / called, seed=seed)
+        return
     settings = dict(AGENTS[name])
     task, steps = settings.pop("task"), settings.pop("steps")
     started = time.monotonic()
@@ -119,15 +163,32 @@ def train(name: str, folder: Path, *, seed: int, store_as: str | None = None) ->
     print(f"{called}: {agent.card.score} after {time.monotonic() - started:.0f} s", flush=True)
 
 
+def _train_multitask(name: str, path: Path, *, seed: int) -> None:
+    settings = dict(MULTITASK_AGENTS[name])
+    tasks, steps = settings.pop("tasks"), settings.pop("steps")
+    run = multitask(
+        tasks,
+        steps,
+        name=path.name,
+        seed=seed,
+        command=f"python -m rltransfer_zoo.train {name} --seed {seed}",
+        points=1,
+        episodes=CARD_EPISODES,
+        **settings,
+    )
+    run.agent.save(path)
+    print(run, flush=True)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m rltransfer_zoo.train", description=__doc__)
-    parser.add_argument("names", nargs="+", choices=[*AGENTS, "all"])
+    parser.add_argument("names", nargs="+", choices=[*EVERY, "all"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
-    names = AGENTS if "all" in args.names else dict.fromkeys(args.names)
+    names = EVERY if "all" in args.names else dict.fromkeys(args.names)
     try:
         folders.create(args.out)
         folders.check_writable(args.out)
