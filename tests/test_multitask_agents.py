@@ -479,7 +479,7 @@ def test_one_hot_codes_become_the_embedding_of_the_same_codes() -> None:
         (
             lambda a: a.add_task(
                 "test/tiny-v0",
-                observation_space=spaces.Box(0, 255, (8, 8, 3), np.uint8),
+                observation_space=spaces.Box(0, 255, (3, 3, 3), np.uint8),
                 action_space=SPACES["vector"][1],
             ),
             SpaceMismatch,

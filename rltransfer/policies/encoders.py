@@ -149,10 +149,11 @@ def make_encoder(
         width: Features.
         activation_fn: Class of its activations.
         kind: ``"auto"``, or ``"grid"`` for :class:`GridEncoder` with a view of height x width x 3,
-            flattened or not. Images that are too small for :class:`ImageEncoder` get it anyway.
+            flattened or not. Images of less than 36x36, too small for
+            :class:`ImageEncoder`, get it anyway.
 
     Raises:
-        BadArgument: A space is no grid, or an image of less than 4x4.
+        BadArgument: ``kind`` is ``"grid"``, and the space is none.
     """
     given: Any = space
     if kind == "grid":
@@ -177,7 +178,7 @@ def is_vector(space: gym.Space) -> bool:
 
 def _is_small(space: spaces.Box) -> bool:
     sides = list(space.shape[:2])
-    return not is_image_space_channels_first(space) and min(sides) < IMAGE_SIDE
+    return not is_image_space_channels_first(space) and 4 <= min(sides) < IMAGE_SIDE
 
 
 def _grid_shape(space: Any) -> tuple[int, int, int]:
