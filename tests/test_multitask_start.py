@@ -201,7 +201,7 @@ def test_new_missions() -> None:
     ("changes", "kind", "words"),
     [
         ({"start": "trunc"}, UnknownName, "no agent is named 'trunc'"),
-        ({"algorithm": "recurrent_ppo"}, BadArgument, "has no memory: leave it out"),
+        ({"algorithm": "recurrent_ppo"}, BadArgument, "was trained by 'ppo': leave it out"),
         ({"width": 16}, BadArgument, "width is 16, but start .trunk. was built with 8"),
         ({"trunk": "moore"}, BadArgument, "trunk is 'moore', but start"),
         ({"sizes": [8]}, BadArgument, "trunk_kwargs is"),
@@ -294,3 +294,17 @@ def test_ids_with_a_module(trunk: rlt.Agent, tmp_path: Path, monkeypatch: Any) -
     monkeypatch.delitem(__import__("sys").modules, "mine_tasks")
     with pytest.raises(UnknownName, match="import the module that registers it"):
         rlt.multitask([VECTOR], 64, start=run.agent, **TINY)
+
+
+def test_memory_goes_on(trunk: rlt.Agent) -> None:
+    kwargs = {"width": 8, "sizes": [8], "policy_kwargs": {"lstm_hidden_size": 6}}
+    start = rlt.multitask([VECTOR], 64, algorithm="recurrent_ppo", **kwargs, **TINY).agent
+    run = rlt.multitask([CONTINUOUS], 64, start=start, recipe="head", **TINY)
+    assert isinstance(run.model, rlt.TransferRecurrentPPO) and run.agent.tasks[1] == CONTINUOUS
+    assert run.before[VECTOR] == start.card.scores[VECTOR]
+    assert "actor.lstm" in run.model.transfer.scheduler.frozen
+    assert run.retention[VECTOR] == 0
+    with pytest.raises(BadArgument, match="lstm_hidden_size is 7, but start"):
+        rlt.multitask([VECTOR], 64, start=start, policy_kwargs={"lstm_hidden_size": 7}, **TINY)
+    with pytest.raises(BadArgument, match="trained by 'recurrent_ppo'"):
+        rlt.multitask([VECTOR], 64, start=start, algorithm="ppo", **TINY)

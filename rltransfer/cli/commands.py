@@ -65,7 +65,7 @@ def pretrain(args: argparse.Namespace) -> int:
             args.steps,
             name=path.name,
             seed=args.seed,
-            algorithm=args.algorithm,
+            algorithm=args.algorithm or "ppo",
             n_envs=args.n_envs,
             normalize_obs=args.normalize_obs,
             normalize_reward=args.normalize_reward,

@@ -63,7 +63,8 @@ def _pretrain(sub: Any) -> None:
     p.add_argument("--steps", type=int, required=True, help="environment steps")
     p.add_argument("--out", type=Path, required=True, help="path of the agent, without suffix")
     p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--algorithm", choices=list(TRANSFER_ALGORITHMS), default="ppo")
+    words = "(default ppo, or that of --start)"
+    p.add_argument("--algorithm", choices=list(TRANSFER_ALGORITHMS), help=words)
     words = "parallel environments, of each task (default 8)"
     p.add_argument("--n-envs", type=int, default=8, help=words)
     p.add_argument("--normalize-obs", action="store_true", help="by running statistics")

@@ -14,6 +14,7 @@ from rltransfer.errors import BadArgument, UnknownName, suggest
 from rltransfer.multitask.tasks import require_played
 from rltransfer.policies import sentences
 from rltransfer.policies.multitask import MultiTaskPolicy
+from rltransfer.policies.recurrent import MultiTaskLstmPolicy
 from rltransfer.policies.trunks import TRUNKS, trunk_options
 
 Embed = Callable[[list[str]], Any]
@@ -86,8 +87,10 @@ def contradictions(agent: Agent, given: Mapping[str, Any]) -> None:
     Raises:
         BadArgument: One differs.
     """
-    signature = inspect.signature(MultiTaskPolicy).parameters.values()
-    has = {one.name: one.default for one in signature} | agent.live_policy_kwargs()
+    has: dict[str, Any] = {}
+    for policy in (MultiTaskPolicy, MultiTaskLstmPolicy):
+        has |= {one.name: one.default for one in inspect.signature(policy).parameters.values()}
+    has |= agent.live_policy_kwargs()
     for name, value in given.items():
         own = has.get(name)
         if name == "trunk_kwargs":

@@ -49,7 +49,7 @@ def fresh_multitask(
     *,
     start: Agent | str | Path | None = None,
     recipe: Recipe | str | None = None,
-    algorithm: str = "ppo",
+    algorithm: str | None = None,
     n_envs: int = 8,
     vec: Vec = "auto",
     weights: Weights = None,
@@ -86,8 +86,8 @@ def fresh_multitask(
             ``lr_decay`` of a :class:`rltransfer.Recipe`, or the name of a preset that has no other
             fields; with ``start`` also ``reset`` and ``optimizer``. Groups are named as
             ``MultiTaskPolicy`` says.
-        algorithm: ``"ppo"``, or ``"recurrent_ppo"`` for an LSTM behind the trunk, of size
-            ``policy_kwargs={"lstm_hidden_size": 64}``; the latter from scratch alone.
+        algorithm: ``"ppo"`` (default), or ``"recurrent_ppo"`` for an LSTM behind the trunk, of size
+            ``policy_kwargs={"lstm_hidden_size": 64}``; with ``start`` the start's.
         n_envs: Parallel environments of each task; the average where ``weights`` differ.
         vec: How they are stepped; see :func:`rltransfer.vec.make_vec`.
         weights: How environments, and with them steps, are divided among tasks: None evenly; by
@@ -140,13 +140,8 @@ def fresh_multitask(
         SpaceMismatch: Tasks share what does not fit both, or a policy cannot read a space.
     """
     ids = check_ids(tasks)
-    if algorithm not in ALGORITHMS:
-        raise UnknownName(suggest(str(algorithm), ALGORITHMS, kind="algorithm for many tasks"))
-    if start is not None and algorithm != "ppo":
-        raise BadArgument(
-            f"algorithm is {algorithm!r}, and what starts from an agent has no memory: leave it "
-            "out, or leave start out"
-        )
+    begun = None if start is None else starting.as_start(start)
+    algorithm = _algorithm(algorithm, begun)
     given = architecture.chosen(
         sizes=sizes,
         trunk_kwargs=trunk_kwargs,
@@ -160,7 +155,7 @@ def fresh_multitask(
     )
     cast = _cast(
         ids,
-        start,
+        begun,
         given,
         check_options(task_options, ids),
         gamma=hyperparameters.get("gamma"),
@@ -169,7 +164,7 @@ def fresh_multitask(
         seed=seed,
     )
     wanted = Recipe() if recipe is None else preset(recipe)
-    plans.check_recipe(wanted, started=start is not None)
+    plans.check_recipe(wanted, started=begun is not None)
     env = environments(cast, n_envs, weights, vec)
     try:
         env.seed(seed)
@@ -195,9 +190,23 @@ def fresh_multitask(
     return model
 
 
+def _algorithm(given: str | None, start: Agent | None) -> str:
+    """The algorithm that was asked for, or that of the start."""
+    if given is not None and given not in ALGORITHMS:
+        raise UnknownName(suggest(str(given), ALGORITHMS, kind="algorithm for many tasks"))
+    if start is None:
+        return given or "ppo"
+    if given not in (None, start.algorithm):
+        raise BadArgument(
+            f"algorithm is {given!r}, but start ({start.card.name}) was trained by "
+            f"{start.algorithm!r}: leave it out, or leave start out to begin anew"
+        )
+    return start.algorithm
+
+
 def _cast(
     ids: tuple[str, ...],
-    start: Any,
+    agent: Agent | None,
     given: dict[str, Any],
     options: dict[str, dict[str, Any]],
     *,
@@ -209,9 +218,8 @@ def _cast(
     """Decide which tasks the policy has and how it is built."""
     for name, value in sharing.items():
         check_sharing(name, value)
-    if start is None:
+    if agent is None:
         return _new_cast(ids, given, options, gamma, sharing, words)
-    agent = starting.as_start(start)
     architecture.contradictions(agent, given)
     begun = starting.extended(agent, ids, options, gamma=gamma, seed=seed or 0, **sharing, **words)
     indices = {task.key: index for index, task in enumerate(begun.tasks)}
