@@ -40,6 +40,8 @@ KINDS = tuple(SPACES)
 SPACES |= {
     "grid": (GRID, PRESS),
     "flat grid": (spaces.Box(0, 10, (75,), np.uint8), MOVE),
+    "tiny": (spaces.Box(0, 255, (2, 2, 3), np.uint8), PRESS),
+    "small": (spaces.Box(0, 255, (8, 8, 3), np.uint8), PRESS),
     "late": (VECTOR, spaces.Discrete(3, start=1)),
 }
 SIMPLE = ("vector", "moving", "table", "flags")

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from agent_cases import agent, assert_same_tensors, venv
-from gymnasium import spaces
 from multitask_cases import (
     KINDS,
     SIMPLE,
@@ -162,6 +161,11 @@ def test_grid_of_cells() -> None:
         one = agent.for_task(f"test/{name}-v0")
         expected = outputs(agent, one.card.task, double=True)
         assert_exact(expected, outputs_of_one(one, SPACES[name][0], double=True))
+    agent = multi(["vector", "small"])
+    one = agent.for_task("test/small-v0")
+    assert one.policy == "CnnPolicy"
+    expected = outputs(agent, one.card.task, double=True)
+    assert_exact(expected, outputs_of_one(one, SPACES["small"][0], double=True))
     agent = multi(["grid", "flat grid"], encoder_kind="grid", normalize_observations=True)
     assert agent.for_task("test/grid-v0").normalization is None
     assert agent.for_task("test/flat grid-v0").normalization
@@ -477,11 +481,7 @@ def test_one_hot_codes_become_the_embedding_of_the_same_codes() -> None:
         (lambda a: a.add_task("test/new-v0", vector=[1.0], **NEW), BadArgument, "drop it"),
         (lambda a: a.add_task("Nothing-v0"), UnknownName, "Nothing-v0"),
         (
-            lambda a: a.add_task(
-                "test/tiny-v0",
-                observation_space=spaces.Box(0, 255, (3, 3, 3), np.uint8),
-                action_space=SPACES["vector"][1],
-            ),
+            lambda a: a.add_task("test/tiny-v0", **spaces_of("tiny")),
             SpaceMismatch,
             "no encoder of 'trunk' reads what test/tiny-v0 observes",
         ),

@@ -28,7 +28,11 @@ def described(agent: Agent) -> tuple[PolicyTask, ...]:
         BadCheckpoint: It does not say what they are.
     """
     tasks = named.decode(agent.policy_kwargs.get("tasks", []), {})
-    if not tasks or not all(isinstance(task, PolicyTask) for task in tasks):
+    if (
+        not isinstance(tasks, list | tuple)
+        or not tasks
+        or not all(isinstance(task, PolicyTask) for task in tasks)
+    ):
         raise BadCheckpoint(f"agent {agent.card.name!r}: its policy_kwargs name no tasks")
     return tuple(tasks)
 
