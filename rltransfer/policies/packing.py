@@ -7,7 +7,7 @@ as numbers, and zeros.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -40,6 +40,7 @@ class Packing:
         width = 1 + max(s + m for s, m in zip(self.sizes, self.masks, strict=True))
         self.observation_space = spaces.Box(-np.inf, np.inf, (width,), np.float32)
         self.action_space = _hull([task.action_space for task in tasks])
+        self._unpack = [_unpacking(task.action_space) for task in self.tasks]
 
     @property
     def width(self) -> int:
@@ -86,14 +87,30 @@ class Packing:
         Returns:
             Shape (n, *action shape), in the dtype of the task's action space.
         """
-        space: Any = self.tasks[index].action_space
-        own = packed[:, : action_size(space)]
-        if isinstance(space, spaces.Box):
-            shaped = own.reshape(-1, *space.shape)
-            return np.minimum(np.maximum(shaped, space.low), space.high).astype(space.dtype)
-        if isinstance(space, spaces.Discrete):
-            return np.rint(own[:, 0]).astype(np.int64) + space.start
-        return np.rint(own).astype(space.dtype) + getattr(space, "start", np.zeros(1, space.dtype))
+        return self._unpack[index](packed)
+
+    def is_flat(self, index: int) -> bool:
+        """Whether a packed observation of a task is its vector and nothing else."""
+        space = self.tasks[index].observation_space
+        flat = isinstance(space, spaces.Box) and len(space.shape) == 1
+        return flat and not self.masks[index]
+
+
+def _unpacking(space: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """From packed actions, shape (n, A), to those of one space."""
+    size = action_size(space)
+    if isinstance(space, spaces.Box):
+        low, high = space.low, space.high
+
+        def clipped(packed: np.ndarray) -> np.ndarray:
+            shaped = packed[:, :size].reshape(-1, *low.shape)
+            return np.minimum(np.maximum(shaped, low), high).astype(low.dtype)
+
+        return clipped
+    start = getattr(space, "start", 0)
+    if isinstance(space, spaces.Discrete):
+        return lambda packed: np.rint(packed[:, 0]).astype(np.int64) + start
+    return lambda packed: (np.rint(packed[:, :size]) + start).astype(space.dtype)
 
 
 def flat_size(space: gym.Space) -> int:
