@@ -112,7 +112,7 @@ SETTINGS: dict[str, Settings] = {
         "stochastic": False,
     },
     "speed": {
-        "sizes": [[32, 256], [32, 512], [128, 1024]],
+        "sizes": [[32, 256], [128, 1024], [256, 2048], [512, 4096]],
         "n_steps": 128,
         "n_epochs": 10,
         "rounds": 10,
