@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from rltransfer.agents import Score, agents, hub, load
+from rltransfer.agents import Card, Score, agents, hub, load
 from rltransfer.agents.loading import is_file
 from rltransfer.cli.tables import table, terminal_width
 from rltransfer.errors import UnknownName, suggest
@@ -55,7 +55,7 @@ def _pairs() -> tuple[tuple[str, ...], Rows]:
 
 def _agents() -> tuple[tuple[str, ...], Rows]:
     rows = [
-        (name, card.task, f"{card.steps:,}", _score(card.score)) for name, card in agents().items()
+        (name, card.task, f"{card.steps:,}", _scores(card)) for name, card in agents().items()
     ]
     return ("name", "task", "steps", "score [95 % interval]"), rows
 
@@ -102,6 +102,11 @@ def _fields(thing: object) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
+
+
+def _scores(card: Card) -> str:
+    """Score of an agent, or those of its tasks in their order."""
+    return ", ".join(map(_score, card.scores.values())) or _score(card.score)
 
 
 def _score(score: Score | None) -> str:

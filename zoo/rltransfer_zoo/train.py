@@ -98,7 +98,7 @@ AGENTS: dict[str, dict[str, Any]] = {
 MULTITASK_AGENTS: dict[str, dict[str, Any]] = {
     "classic4": {
         "tasks": ["CartPole-v1", "Acrobot-v1", "Pendulum-v1", "MountainCarContinuous-v0"],
-        "steps": 1_000_000,
+        "steps": 1_500_000,
         "batch_size": 512,
         "task_options": {
             "CartPole-v1": {"gamma": 0.98},
@@ -121,7 +121,7 @@ MULTITASK_AGENTS: dict[str, dict[str, Any]] = {
     },
     "minigrid-mt3": {
         "tasks": ["rlt/LavaGapS7-v0", "rlt/RedBlueDoors-6x6-v0", "rlt/MemoryS11-v0"],
-        "steps": 1_500_000,
+        "steps": 2_400_000,
         "n_envs": 16,
         "batch_size": 768,
         "n_steps": 128,
