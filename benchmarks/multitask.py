@@ -7,6 +7,7 @@ Parts:
   a      four classic tasks in one model, against one model for each at equal steps
   b      the shared layers of three MiniGrid rooms carried over to five (after MOORE)
   c      a source that learned a family of CartPoles, against sources that learned one each
+  d      a task added to a trained trunk: frozen, slow, or training; what the old tasks lose
   speed  steps a second of one model of four tasks, against one model for each
 
 Each run is one file in OUT/runs. A run that is there with the same settings is not repeated, so the
@@ -28,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from multitask_parts import classic4, family, figures, rooms, rows, settings, speed
+from multitask_parts import classic4, family, figures, retention, rooms, rows, settings, speed
 from multitask_parts.jobs import Job, Result
 from multitask_parts.pool import Finished, kept, run_all
 from processor import processor
@@ -40,7 +41,7 @@ from rltransfer.pretrain import versions
 
 OUT = Path(__file__).parent / "results" / "multitask"
 #: Letter on the command line, and the module of the part.
-PARTS = {"a": classic4, "b": rooms, "c": family, "speed": speed}
+PARTS = {"a": classic4, "b": rooms, "c": family, "d": retention, "speed": speed}
 SMOKE_SEEDS = 2
 
 
@@ -122,6 +123,7 @@ def _plans(chosen: Mapping[str, Any], seeds: Sequence[int], *, extra: bool) -> d
         "a": classic4.plan(chosen[classic4.PART], seeds, extra=extra),
         "b": rooms.plan(chosen[rooms.PART], seeds),
         "c": family.plan(chosen[family.PART], seeds),
+        "d": retention.plan(chosen[retention.PART], seeds),
         "speed": speed.plan(chosen[speed.PART], chosen[classic4.PART]),
     }
 

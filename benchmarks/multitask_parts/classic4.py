@@ -12,6 +12,7 @@ from multitask_parts import learning
 from multitask_parts.jobs import Job, Result
 from multitask_parts.rows import Row, of_estimate
 from multitask_parts.stats import difference, mean, ratio, shared, table
+from rltransfer.metrics import auc
 
 PART = "classic4"
 ENOUGH = 0.9
@@ -70,6 +71,16 @@ def final(results: Sequence[Result], arm: str, task: str) -> dict[int, float]:
     }
 
 
+def area(results: Sequence[Result], arm: str, task: str) -> dict[int, float]:
+    """Normalized area under the learning curve, by seed."""
+    found = {}
+    for one in results:
+        if one["arm"] == arm:
+            steps, returns = learning.curve_of(one, task)
+            found[one["seed"]] = float(auc(steps, learning.normalized(task, returns)))
+    return found
+
+
 def page(settings: Mapping[str, Any], results: Sequence[Result]) -> str:
     """Describe the results."""
     tasks, steps = settings["tasks"], settings["steps_per_task"]
@@ -79,8 +90,8 @@ def page(settings: Mapping[str, Any], results: Sequence[Result]) -> str:
         f"{steps:,} steps, from the same code with the same hyperparameters and as many "
         "environments for the task. Scores are on the scale from random actions, 0, to the "
         f"registered reference, 1, in {settings['final_episodes']} held-out episodes with the most "
-        "likely actions. Ratio and difference are paired by seed. The last two columns count "
-        f"the seeds that reach {ENOUGH}.\n\n"
+        "likely actions; the area is the mean height of the learning curve on that scale. Ratio "
+        f"and difference are paired by seed, and seeds that reach {ENOUGH} are counted.\n\n"
     )
     return f"{text}{_main_table(tasks, results)}\n{_control_table(tasks, results)}\n"
 
@@ -97,10 +108,12 @@ def _main_table(tasks: Sequence[str], results: Sequence[Result]) -> str:
                 ratio(multi, alone) if both else "-",
                 difference(multi, alone).signed() if both else "-",
                 *(_reached(multi), _reached(alone)),
+                *(mean(area(results, arm, task)) for arm in ("multi", single(task))),
             ]
         )
     head = ["task", "multi", "single", "multi / single", "multi - single"]
-    return table([*head, f"multi >= {ENOUGH}", f"single >= {ENOUGH}"], rows)
+    counts = [f"multi >= {ENOUGH}", f"single >= {ENOUGH}"]
+    return table([*head, *counts, "area, multi", "area, single"], rows)
 
 
 def _control_table(tasks: Sequence[str], results: Sequence[Result]) -> str:
@@ -109,9 +122,11 @@ def _control_table(tasks: Sequence[str], results: Sequence[Result]) -> str:
         for task in tasks:
             multi, control = final(results, "multi", task), final(results, arm, task)
             if shared(multi, control):
-                gained = difference(multi, control).signed()
-                rows.append([f"{arm}: {WORDS[arm]}", task, mean(control), gained])
-    return table(["control", "task", "score", "multi - control"], rows) if rows else ""
+                areas = [area(results, name, task) for name in ("multi", arm)]
+                gained = [difference(multi, control).signed(), difference(*areas).signed()]
+                rows.append([f"{arm}: {WORDS[arm]}", task, mean(control), *gained])
+    head = ["control", "task", "score", "multi - control", "area: multi - control"]
+    return table(head, rows) if rows else ""
 
 
 def _reached(scores: Mapping[int, float]) -> str:
@@ -127,6 +142,8 @@ def rows(settings: Mapping[str, Any], results: Sequence[Result]) -> list[Row]:
             scores = final(results, arm, task)
             if scores:
                 found.append(of_estimate(PART, arm, task, "final_normalized", mean(scores)))
+                areas = mean(area(results, arm, task))
+                found.append(of_estimate(PART, arm, task, "area_normalized", areas))
             if arm != "multi" and shared(multi, scores):
                 gained = difference(multi, scores)
                 found.append(of_estimate(PART, arm, task, "multi_minus_this", gained))

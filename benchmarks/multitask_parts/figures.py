@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from multitask_parts import classic4, family, learning, rooms, speed
+from multitask_parts import classic4, family, learning, retention, rooms, speed
 from multitask_parts.jobs import Result
 from multitask_parts.stats import Estimate, mean
 from rltransfer.metrics import on_grid
@@ -97,6 +97,33 @@ def _family(settings: Settings, results: Sequence[Result]) -> Any:
     return _with_legend(made, axes[0], NOTE)
 
 
+def _retention(settings: Settings, results: Sequence[Result]) -> Any:
+    made = style.figure(11, 3.4)
+    axes = made.subplots(1, 2 * len(settings["new_tasks"]), squeeze=False)[0]
+    colors = dict(zip(retention.WORDS, ("#6B7280", "#009E73", "#E69F00", "#0072B2"), strict=True))
+    for new, axis, lost in zip(settings["new_tasks"], axes[::2], axes[1::2], strict=True):
+        for label, color in colors.items():
+            own = [one for one in results if one["arm"] == f"{label}-{new}"]
+            _band(axis, [_scaled(new, one, share=1) for one in own], settings["new_steps"], color,
+                  label)  # fmt: skip
+            found = [retention.retained(results, new, label, id) for id in settings["tasks"]]
+            if all(found):
+                shift = 0.2 * (list(colors).index(label) - 2)
+                where = np.arange(len(found)) + shift
+                _dots(lost, where, [mean(change) for change in found], color, label)
+        axis.set_title(new, fontsize=9, color=style.INK)
+        style.step_axis(axis, settings["new_steps"])
+        axis.locator_params(axis="x", nbins=4)
+        style.clean(axis)
+        names = [id.partition("-")[0] for id in settings["tasks"]]
+        lost.set_yticks(range(len(names)), names, fontsize=8.5)
+        lost.set_title("what old tasks lose", fontsize=9, color=style.INK)
+        style.clean(lost, grid="x")
+    axes[0].set_ylabel("Normalized score")
+    style.title(made, "A new task on a trained trunk")
+    return _with_legend(made, axes[0], NOTE)
+
+
 def _speed(settings: Settings, results: Sequence[Result]) -> Any:
     made = style.figure(7, 1.6 + 0.5 * len(results))
     axis = made.subplots()
@@ -162,5 +189,6 @@ _FIGURES = {
     classic4.PART: _classic4,
     rooms.PART: _rooms,
     family.PART: _family,
+    retention.PART: _retention,
     speed.PART: _speed,
 }

@@ -18,6 +18,7 @@ MODULES = {
     "classic4": "multitask_parts.classic4",
     "minigrid-transfer": "multitask_parts.rooms",
     "family": "multitask_parts.family_runs",
+    "retention": "multitask_parts.retention",
     "speed": "multitask_parts.speed",
 }
 

@@ -111,6 +111,27 @@ SETTINGS: dict[str, Settings] = {
         "final_episodes": 100,
         "stochastic": False,
     },
+    "retention": {
+        "tasks": ["CartPole-v1", "Acrobot-v1", "Pendulum-v1"],
+        "new_tasks": ["MountainCarContinuous-v0", "rlt/PendulumStrongGravity-v0"],
+        "task_options": {
+            "CartPole-v1": {"gamma": 0.98},
+            "Pendulum-v1": {"gamma": 0.9},
+            "MountainCarContinuous-v0": {"gamma": 0.999, "noise": 0.95},
+            "rlt/PendulumStrongGravity-v0": {"gamma": 0.9},
+        },
+        "steps_per_task": 250_000,
+        "new_steps": 100_000,
+        "n_envs": 8,
+        "batch_per_task": 128,
+        "hyperparameters": {
+            "n_steps": 128,
+            "n_epochs": 10,
+            "learning_rate": {"start": 1e-3, "end": 0.0, "end_fraction": 1.0},
+        },
+        "points": 10,
+        "episodes": 50,
+    },
     "speed": {
         "sizes": [[32, 256], [128, 1024], [256, 2048], [512, 4096]],
         "n_steps": 128,
@@ -147,6 +168,14 @@ SMOKE: dict[str, Settings] = {
         "targets": ["rlt/CartPoleLong-v0"],
         "target_steps": 3_000,
         "finetuning": {"n_envs": 2, "n_steps": 64, "batch_size": 64, "n_epochs": 1},
+    },
+    "retention": {
+        **{name: _TINY[name] for name in ("n_envs", "batch_per_task", "points", "episodes")},
+        "tasks": ["CartPole-v1", "Pendulum-v1"],
+        "new_tasks": ["MountainCarContinuous-v0"],
+        "steps_per_task": 64,
+        "new_steps": 64,
+        "hyperparameters": {"n_steps": 16},
     },
     "speed": {"sizes": [[8, 64]], "n_steps": 16, "rounds": 3, "rollouts": 1},
 }
