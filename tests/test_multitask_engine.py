@@ -21,9 +21,11 @@ from rltransfer.engine.multitask.gradient import MultiTaskGradient
 from rltransfer.engine.multitask.options import MultiTaskOptions
 from rltransfer.engine.multitask.pcgrad import project
 from rltransfer.engine.multitask.rollout import prepare, stratified
+from rltransfer.engine.multitask.runner import MultiTaskEngine
 from rltransfer.engine.options import EngineOptions
 from rltransfer.engine.records import Settings
 from rltransfer.errors import BadArgument
+from rltransfer.multitask import fresh_multitask
 from rltransfer.policies.multitask import MultiTaskPolicy
 from rltransfer.policies.tasks import PolicyTask
 from rltransfer.training import TransferPPO
@@ -202,8 +204,8 @@ def test_each_minibatch_has_its_share_of_each_task(counts: tuple[int, ...], size
 def test_returns_follow_the_discount_factor_of_each_task(path: Any) -> None:
     model = model_of(engine=EngineOptions(path=path))
     seen: list[Any] = []
-    step = model.env.step_wait
-    model.env.step_wait = lambda: seen.append(step()) or seen[-1]
+    step = model.env.step
+    model.env.step = lambda actions: seen.append(step(actions)) or seen[-1]
     buffer = collected(model).rollout_buffer
     gammas = np.array([0.9, 0.9, 0.5, 0.99])
     policy = model.policy
@@ -524,3 +526,24 @@ def test_environments_of_one_task_are_refused() -> None:
     with pytest.raises(BadArgument, match="MultiTaskVecEnv"):
         _ = model.tasks_env
     assert isinstance(model.transfer, Transfer | None)
+
+
+def test_both_paths_report_the_same_of_each_task() -> None:
+    found = []
+    for path in ("closed_form", "autograd"):
+        model = fresh_multitask(
+            ["CartPole-v1", "Pendulum-v1"],
+            n_envs=2,
+            n_steps=32,
+            batch_size=32,
+            n_epochs=3,
+            seed=0,
+            engine=EngineOptions(path=path),
+        )
+        model.learn(128)
+        assert isinstance(model._engine, MultiTaskEngine) and model._engine.last is not None
+        found.append(model._engine.last.by_task)
+        model.get_env().close()
+    assert found[0].keys() == found[1].keys() == {0, 1}
+    for task, numbers in found[0].items():
+        assert numbers == pytest.approx(found[1][task], rel=1e-3, abs=1e-5)

@@ -54,9 +54,7 @@ def _pairs() -> tuple[tuple[str, ...], Rows]:
 
 
 def _agents() -> tuple[tuple[str, ...], Rows]:
-    rows = [
-        (name, card.task, f"{card.steps:,}", _scores(card)) for name, card in agents().items()
-    ]
+    rows = [(name, card.task, f"{card.steps:,}", _scores(card)) for name, card in agents().items()]
     return ("name", "task", "steps", "score [95 % interval]"), rows
 
 

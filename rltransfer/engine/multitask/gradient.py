@@ -30,7 +30,8 @@ class MultiTaskGradient(Gradient):
         pcgrad: Generator of PCGrad's random order; None for the plain gradient.
 
     Attributes:
-        seen: Losses of each task's rows in every minibatch so far, by task index.
+        count: Minibatches so far.
+        seen: Number of each minibatch so far and the losses of a task's rows in it, by task index.
         conflicts: Fraction of pairs of tasks in conflict in every minibatch so far, with PCGrad.
     """
 
@@ -44,7 +45,8 @@ class MultiTaskGradient(Gradient):
         pcgrad: np.random.Generator | None = None,
     ) -> None:
         super().__init__(policy, optimizer, batches, settings)
-        self.seen: dict[int, list[Losses]] = {}
+        self.count = 0
+        self.seen: dict[int, list[tuple[int, Losses]]] = {}
         self.conflicts: list[float] = []
         self._pcgrad = pcgrad
         self._shared, self._own = _split(policy)
@@ -62,8 +64,10 @@ class MultiTaskGradient(Gradient):
             own = torch.nonzero(tasks == task).flatten()
             part = _rows(batch, own)
             losses = ppo_loss(values[own], log_prob[own], entropy[own], part, self.settings)
-            self.seen.setdefault(task, []).append(Losses(losses.total.detach(), *losses[1:]))
+            kept = Losses(losses.total.detach(), *losses[1:])
+            self.seen.setdefault(task, []).append((self.count, kept))
             found.append((len(own) / len(tasks), losses))
+        self.count += 1
         self._parts = [(weight, losses.total) for weight, losses in found]
         columns = zip(*(losses for _, losses in found), strict=True)
         weights = [weight for weight, _ in found]
@@ -94,6 +98,31 @@ class MultiTaskGradient(Gradient):
             result = project(torch.stack(rows), generator)
             self.conflicts.append(result.conflicts)
             _add(shared, unflatten(result.gradient, shared, used=used))
+
+    def means(self, epochs: int, batches: int) -> dict[int, dict[str, float]]:
+        """Means over the rows of each task, by its index; of the divergence, in the last epoch.
+
+        Args:
+            epochs: Epochs that were begun.
+            batches: Minibatches of a whole epoch.
+        """
+        last = (epochs - 1) * batches
+        return {task: _means(seen, last) for task, seen in self.seen.items()}
+
+
+def _means(seen: list[tuple[int, Losses]], last: int) -> dict[str, float]:
+    # Read at once, since each reading waits for a GPU.
+    table = torch.stack([number.double() for _, losses in seen for number in losses])
+    columns = Losses(*table.reshape(len(seen), len(Losses._fields)).T.cpu().unbind())
+    of_last = torch.tensor([count >= last for count, _ in seen])
+    kl = columns.kl[of_last] if bool(of_last.any()) else columns.kl
+    return {
+        "policy_loss": columns.policy.mean().item(),
+        "value_loss": columns.value.mean().item(),
+        "entropy_loss": columns.entropy.mean().item(),
+        "approx_kl": kl.mean().item(),
+        "clip_fraction": columns.clip_fraction.mean().item(),
+    }
 
 
 def _split(policy: Any) -> tuple[list[Tensor], list[Tensor]]:

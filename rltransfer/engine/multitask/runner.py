@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -19,14 +20,6 @@ from rltransfer.engine.plan import Plan
 from rltransfer.engine.records import Settings, Statistics
 from rltransfer.engine.rollout import collect
 from rltransfer.engine.runner import Engine
-
-MEANS = {
-    "policy_loss": "policy",
-    "value_loss": "value",
-    "entropy_loss": "entropy",
-    "approx_kl": "kl",
-    "clip_fraction": "clip_fraction",
-}
 
 
 class MultiTaskEngine(Engine):
@@ -114,13 +107,8 @@ class MultiTaskEngine(Engine):
         )
         conflicts = made[0].conflicts
         self.conflicts = float(np.mean(conflicts)) if conflicts else None
-        by_task = {
-            task: {
-                name: float(np.mean([getattr(one, field).item() for one in seen]))
-                for name, field in MEANS.items()
-            }
-            for task, seen in made[0].seen.items()
-        }
+        batches = math.ceil(len(ready.observations) / settings.batch_size)
+        by_task = made[0].means(overall.epochs, batches)
         return MultiTaskStatistics(overall=overall, by_task=by_task)
 
     def _new_actor(self) -> Actor:
