@@ -74,7 +74,8 @@ def test_every_flag_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rltransfer.cli.multitask.multitask", watched)
     flags = [
         *("--weights", f"{VECTOR}=3,{CONTINUOUS}=1", "--gamma", f"{VECTOR}=0.9"),
-        *("--noise", f"{CONTINUOUS}=0.5", "--encoders", "shared", "--heads", "shared"),
+        *("--noise", f"{CONTINUOUS}=0.5", "--log-std", f"{CONTINUOUS}=-0.5"),
+        *("--encoders", "shared", "--heads", "shared"),
         *("--width", "8", "--encoder-kind", "auto", "--trunk", "moore", "--sizes", "8,6"),
         *("--trunk-set", "experts=3", "--conditioning", "sentence", "--share-critic"),
         *("--mission", f"{VECTOR}=count a=b", f"{CONTINUOUS}=go", "--no-normalize-obs"),
@@ -86,7 +87,7 @@ def test_every_flag_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
         "tasks": [VECTOR, CONTINUOUS],
         "steps": 64,
         "weights": {VECTOR: 3.0, CONTINUOUS: 1.0},
-        "task_options": {VECTOR: {"gamma": 0.9}, CONTINUOUS: {"noise": 0.5}},
+        "task_options": {VECTOR: {"gamma": 0.9}, CONTINUOUS: {"noise": 0.5, "log_std": -0.5}},
         "encoders": "shared",
         "heads": "shared",
         "width": 8,

@@ -22,7 +22,7 @@ _PASSED = (
     *("share_critic", "points", "episodes"),
 )
 _RECIPE = ("freeze", "thaw", "reset", "lr_decay", "lr_scale")
-_BY_TASK = ("gamma", "noise", "source")
+_BY_TASK = ("gamma", "noise", "log_std", "source")
 _OTHERS = ("recipe", "weights", "missions", "trunk_set", "normalize", "gradient", "tensorboard")
 FLAGS = (*_PASSED, *_RECIPE, *_BY_TASK, *_OTHERS)
 
@@ -54,6 +54,8 @@ def add_flags(
     p.add_argument("--gamma", metavar="TASK=GAMMA", type=number, help="discount factors", **several)
     words = "correlation of exploration noise in time, for continuous actions"
     p.add_argument("--noise", metavar="TASK=NUMBER", type=number, help=words, **several)
+    words = "logarithm of the standard deviation that continuous actions start with"
+    p.add_argument("--log-std", metavar="TASK=NUMBER", type=number, help=words, **several)
     words = "single-task agents whose encoder and heads new tasks of --start begin with"
     p.add_argument("--source", metavar="TASK=AGENT", type=text, help=words, **several)
     words = "what to do, for --conditioning sentence"
