@@ -169,3 +169,15 @@ def test_values_need_a_name(flag: str, capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit, match="2"):
         pretrain(flag, "nothing")
     assert "expected NAME=" in capsys.readouterr().err
+
+
+def test_ctrl_c_does_not_claim_that_something_is_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rltransfer.cli.multitask.multitask", stopped)
+    assert pretrain() == 130
+    assert capsys.readouterr().err == "interrupted; nothing was written\n"
+    assert not list(Path().iterdir())

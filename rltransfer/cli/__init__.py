@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 
+from rltransfer.cli.commands import pretrain
 from rltransfer.cli.parser import build_parser
 from rltransfer.errors import Interrupted, TransferError, printable
 
@@ -39,7 +40,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; finished runs are kept", file=sys.stderr)
+        kept = "nothing was written" if args.command is pretrain else "finished runs are kept"
+        print(f"interrupted; {kept}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough. Python would complain when it exits.
