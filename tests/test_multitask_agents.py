@@ -541,7 +541,7 @@ def test_agent_of_the_zoo_as_a_multi_task_agent(name: str) -> None:
 @pytest.mark.parametrize("name", ["pendulum", "mountaincar-continuous"])
 def test_gsde_is_replaced_only_where_that_is_asked_for(name: str) -> None:
     source = load(name)
-    with pytest.raises(BadArgument, match=r"explores by gSDE.*log_std=-0\.5"):
+    with pytest.raises(BadArgument, match=r"explores by gSDE.*as_multitask\(log_std=-0\.5\)"):
         source.as_multitask()
     agent = source.as_multitask(log_std=-0.7, noise=0.9)
     id = source.card.task

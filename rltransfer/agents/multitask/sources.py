@@ -73,7 +73,8 @@ def check_source(agent: Agent, what: str, *, log_std: float | None) -> None:
     if agent.hyperparameters["use_sde"] and log_std is None:
         raise BadArgument(
             f"{name!r} explores by gSDE, whose standard deviation depends on the state: give one "
-            "that does not, such as log_std=-0.5; its most likely actions stay what they are"
+            f"that does not, such as {_cure(agent, what)}; its most likely actions stay what they "
+            "are"
         )
     spec = agent.normalization
     if spec is not None and spec.obs and (spec.clip_obs, spec.epsilon) != (CLIP, EPSILON):
@@ -105,6 +106,13 @@ def hidden_layers(agent: Agent) -> Layers:
         )
     shapes = {"policy": tuple(actor.values()), "value": tuple(critic.values())}
     return Layers(tuple(actor), shapes)
+
+
+def _cure(agent: Agent, what: str) -> str:
+    """A standard deviation, given where an agent begins or where it joins."""
+    if what == "as_multitask":
+        return "agent.as_multitask(log_std=-0.5)"
+    return f"log_std=-0.5, in its task_options too (--log-std {agent.card.task}=-0.5)"
 
 
 def renamed(agent: Agent, task: PolicyTask, layers: Layers) -> dict[str, Tensor]:
