@@ -14,7 +14,10 @@ from rltransfer.recipe import PRESETS
 from rltransfer.training import TRANSFER_ALGORITHMS
 from rltransfer.vec import Vec
 
-_AGENT = "zoo agent, path of a saved agent or of a zip of SB3, or hub:owner/repo"
+_AGENT = (
+    "zoo agent, path of a saved agent or of a zip of SB3, or hub:owner/repo; AGENT#TASK takes one "
+    "task of an agent of many"
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
