@@ -275,6 +275,7 @@ def test_a_recipe_without_a_start() -> None:
         ),
         ({"normalize_advantage": False}, BadArgument, "MultiTaskOptions"),
         ({"learning_rat": 1}, UnknownName, "Did you mean 'learning_rate'"),
+        ({"condition": "sentence"}, UnknownName, "Did you mean 'conditioning'"),
         ({"learning_rate": lambda _: 1e-3}, BadArgument, "cannot be stored as data"),
         ({"algorithm": "maskable_ppo"}, UnknownName, "algorithm for many tasks"),
         ({"recipe": "heads"}, UnknownName, "Did you mean 'head'"),

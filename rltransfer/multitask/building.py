@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from rltransfer.agents import Agent
+from rltransfer.agents.hyperparameters import NAMES
 from rltransfer.engine.multitask.options import MultiTaskOptions
 from rltransfer.engine.options import EngineOptions
 from rltransfer.errors import BadArgument, UnknownName, suggest
@@ -139,6 +141,7 @@ def fresh_multitask(
         RecipeError: The recipe does not fit.
         SpaceMismatch: Tasks share what does not fit both, or a policy cannot read a space.
     """
+    _check_names(hyperparameters)
     ids = check_ids(tasks)
     begun = None if start is None else starting.as_start(start)
     algorithm = _algorithm(algorithm, begun)
@@ -188,6 +191,17 @@ def fresh_multitask(
         env.close()
         raise
     return model
+
+
+def _check_names(given: Mapping[str, Any]) -> None:
+    """Refuse what is neither an option nor a hyperparameter, before anything is built."""
+    taken = signature(fresh_multitask).parameters.values()
+    options = [one.name for one in taken if one.kind is one.KEYWORD_ONLY]
+    known = [*options, *(name for name in NAMES if name not in options)]
+    for name in given:
+        if name not in NAMES:
+            kind = "option or hyperparameter"
+            raise UnknownName(suggest(name, known, kind=kind, limit=None))
 
 
 def _algorithm(given: str | None, start: Agent | None) -> str:
