@@ -144,6 +144,10 @@ def pretrain(
         BadArgument: ``steps``, ``episodes`` or an option is out of range.
     """
     check_steps(steps)
+    if isinstance(task, list | tuple):
+        raise BadArgument(
+            f"pretrain takes one task: rltransfer.multitask learns {len(task)} at once"
+        )
     # Whatever would refuse to score the agent does so now, not after the training.
     _check_episodes(episodes)
     Evaluator(task, episodes=1, max_steps=max_steps).close()

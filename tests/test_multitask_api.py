@@ -294,3 +294,8 @@ def test_what_is_refused(changes: dict[str, Any], kind: type[TransferError], wor
     with pytest.raises(kind, match=words) as raised:
         rlt.multitask(**given)
     assert "\n" not in str(raised.value)
+
+
+def test_pretrain_sends_several_tasks_elsewhere() -> None:
+    with pytest.raises(BadArgument, match=r"rltransfer\.multitask learns 2 at once"):
+        rlt.pretrain([VECTOR, OTHER], 64)  # pyright: ignore[reportArgumentType]
