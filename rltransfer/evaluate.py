@@ -36,7 +36,7 @@ def evaluate(
 
     Args:
         actor: A Stable-Baselines3 PPO, MaskablePPO or RecurrentPPO, an :class:`rltransfer.Agent`, a
-            path, or a name of the zoo.
+            path, or a name of the zoo. Of an agent of several tasks, ``task`` must be one.
         task: Gymnasium id, ``module:id``, or a spec; by default what ``actor`` was
             trained on.
         episodes: Number of episodes, at least 1.
@@ -56,7 +56,7 @@ def evaluate(
         BadEnvironment: An observation or reward is not finite, or of another shape than promised.
         BadArgument: An argument is outside its range, or ``task`` or ``max_steps`` is needed.
     """
-    actor = load_if_named(actor)
+    actor = load_if_named(actor, task)
     where = trained_on(actor) if task is None else task
     with Evaluator(where, episodes=episodes, seed=seed, max_steps=max_steps) as evaluator:
         return evaluator.run(actor, deterministic=deterministic, normalization=normalization)

@@ -46,6 +46,16 @@ def test_a_trunk_is_trained_shown_and_used(capsys: pytest.CaptureFixture[str]) -
         assert f"{id}: {score.mean:.4g} (95% interval" in shown
     assert main(["evaluate", f"trunk#{VECTOR}", "--episodes", "3"]) == 0
     assert f"{VECTOR}: {agent.card.scores[VECTOR].mean:.4g}" in capsys.readouterr().out
+    assert main(["evaluate", "trunk", VECTOR, "--episodes", "3"]) == 0
+    alone = capsys.readouterr().out
+    assert main(["evaluate", "trunk", "--episodes", "3"]) == 0
+    both = capsys.readouterr().out
+    assert both.startswith(alone) and both.splitlines()[1].startswith(CONTINUOUS)
+    head, *rows = Path("trunk.curve.csv").read_text().splitlines()
+    assert head == "step,task,mean,ci_low,ci_high,normalized"
+    assert [row.split(",")[:2] for row in rows] == [
+        [str(step), id] for step in (0, 64) for id in agent.tasks
+    ]
     words = ["--recipe", "full", "--steps", "64", "--out", "tuned", "--set", "n_steps=16"]
     assert main(["finetune", f"trunk#{VECTOR}", VECTOR, *words]) == 0
     assert rlt.load("tuned/agent").card.source == f"trunk#{VECTOR}"
@@ -56,7 +66,7 @@ def test_a_trunk_goes_on_with_another_task(capsys: pytest.CaptureFixture[str]) -
     first = rlt.load("trunk")
     words = ["--start", "trunk", "--recipe", "head", "--lr-scale", f"encoder.{OTHER}=0.5"]
     assert pretrain(*words, tasks=OTHER, out="folder/more") == 0
-    assert "not trained: scale not known" in capsys.readouterr().out
+    assert "in return; rltransfer.register_task gives it a scale" in capsys.readouterr().out
     agent = rlt.load("folder/more")
     assert agent.tasks == (VECTOR, CONTINUOUS, OTHER)
     assert agent.card.name == "more" and agent.card.source == "trunk"

@@ -54,7 +54,9 @@ def pretrain(args: argparse.Namespace) -> int:
     folders.check_writable(path.parent)
     if args.tasks is not None:
         run = multitask.train(args, path.name, options)
-        return _store(run.agent, path, run)
+        _store(run.agent, path, run)
+        print(f"curves written to {run.write_curve(path.with_name(f'{path.name}.curve.csv'))}")
+        return 0
     if args.task is None:
         raise BadArgument("nothing to train on: give a task, or several with --tasks A,B")
     multitask.refuse_flags(args)
@@ -120,15 +122,17 @@ def finetune(args: argparse.Namespace) -> int:
 def evaluate(args: argparse.Namespace) -> int:
     """Score an agent."""
     agent = load(args.agent)
+    every = agent.tasks if agent.multitask and args.task is None else (args.task,)
     with few_threads(agent.weights.values()):
-        result = evaluate_agent(
-            agent,
-            args.task,
-            episodes=args.episodes,
-            deterministic=not args.stochastic,
-            max_steps=args.max_steps,
-        )
-    print(result)
+        for task in every:
+            result = evaluate_agent(
+                agent,
+                task,
+                episodes=args.episodes,
+                deterministic=not args.stochastic,
+                max_steps=args.max_steps,
+            )
+            print(result, flush=True)
     return 0
 
 

@@ -24,17 +24,25 @@ from rltransfer.errors import BadArgument, SpaceMismatch
 from rltransfer.normalizing import normalization_of
 
 
-def load_if_named(actor: Any) -> Any:
+def load_if_named(actor: Any, task: str | EnvSpec | None = None) -> Any:
     """Load the agent that a name of the zoo or a path means; return anything else as it is.
 
+    Args:
+        actor: What the user gave.
+        task: Of an agent of several tasks, the one that is wanted.
+
     Raises:
-        BadArgument: It is an agent of several tasks.
+        BadArgument: It is an agent of several tasks, and none of them is wanted.
     """
     if isinstance(actor, str | os.PathLike):
         from rltransfer.agents import load
 
         actor = load(os.fspath(actor))
-    return of_one_task(actor, "evaluate") if isinstance(actor, Agent) else actor
+    if not isinstance(actor, Agent):
+        return actor
+    if actor.multitask and isinstance(task, str) and task in actor.tasks:
+        return actor.for_task(task)
+    return of_one_task(actor, "evaluate")
 
 
 def resolve(actor: Any) -> tuple[BaseAlgorithm, Normalization | None]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from rltransfer import registry
 from rltransfer.agents import Agent, Score
+from rltransfer.agents.files import atomic_write
 
 HEADER = ("task", "before", "after", "95 % interval", "normalized", "")
 
@@ -75,6 +77,20 @@ class MultiTaskRun:
         """Normalized score of each task after training; nan where the scale is not known."""
         return {id: on_scale(id, score.mean) for id, score in self.after.items()}
 
+    def write_curve(self, path: str | Path) -> Path:
+        """Write :attr:`curve` as CSV, one row for each task at each moment.
+
+        Args:
+            path: The file; its folder must exist.
+
+        Raises:
+            NotWritable: It could not be written; what was there before is unharmed.
+        """
+        lines = [",".join(CurveRow._fields)]
+        lines += [",".join(str(value) for value in row) for row in self.curve]
+        atomic_write(Path(path), ("\n".join(lines) + "\n").encode())
+        return Path(path)
+
     def __str__(self) -> str:
         title = f"{self.agent.card.name}: {self.steps:,} steps on {len(self.trained)} task(s)"
         if not self.after:
@@ -93,8 +109,16 @@ class MultiTaskRun:
             f"{after.mean:.4g}",
             f"{after.ci_low:.4g} to {after.ci_high:.4g}",
             "-" if math.isnan(score) else f"{score:.2f}",
-            "" if id in self.trained else f"not trained: {_signed(self.retention[id])}",
+            "" if id in self.trained else f"not trained: {self._lost(id)}",
         )
+
+    def _lost(self, id: str) -> str:
+        """Change of a score, in units of the return where the registry does not know the scale."""
+        change = self.retention[id]
+        if not math.isnan(change):
+            return f"{change:+.2f}"
+        change = self.after[id].mean - self.before[id].mean
+        return f"{change:+.4g} in return; rltransfer.register_task gives it a scale"
 
 
 def on_scale(id: str, mean: float) -> float:
@@ -111,7 +135,3 @@ def on_scale(id: str, mean: float) -> float:
     if task is None or task.random is None or task.reference is None:
         return math.nan
     return float(task.normalize(mean))
-
-
-def _signed(change: float) -> str:
-    return "scale not known" if math.isnan(change) else f"{change:+.2f}"
