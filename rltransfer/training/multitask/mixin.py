@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import torch
 
 from rltransfer.engine.multitask.options import MultiTaskOptions
 from rltransfer.errors import BadArgument
+from rltransfer.policies.conditioning import Embedding
 from rltransfer.training.multitask.sampling import LearningProgress, divide
 from rltransfer.training.ppo import TransferMixin
 from rltransfer.vec.multitask import MultiTaskVecEnv
@@ -66,7 +70,8 @@ class MultiTaskMixin(TransferMixin):
 
     def train(self) -> None:
         """Update the policy on the rollout buffer."""
-        super().train()
+        with _kept_embeddings(self.policy, self.rollout_buffer.observations):
+            super().train()
         self._follow_observations()
         self._log_tasks()
 
@@ -136,7 +141,34 @@ class MultiTaskMixin(TransferMixin):
             if recent:
                 record(f"{task.id}/ep_rew_mean", float(np.mean(recent)))
             for name, value in losses.get(index, {}).items():
-                record(f"{task.id}/{name}", value)
+                if not math.isnan(value):  # no row of it in the epoch that ended the update
+                    record(f"{task.id}/{name}", value)
+
+
+@contextmanager
+def _kept_embeddings(policy: Any, observations: np.ndarray) -> Iterator[None]:
+    """Keep what the trunk is told of tasks that have no row in a rollout.
+
+    All embeddings are one parameter: moments of before, and weight decay, would move them too.
+
+    Args:
+        policy: The policy, which is updated meanwhile.
+        observations: Packed ones of the rollout.
+    """
+    if not isinstance(policy.context, Embedding):
+        yield
+        return
+    table = policy.context.table.weight
+    idle = np.setdiff1d(np.arange(len(table)), observations[..., 0].astype(np.int64))
+    state = policy.optimizer.state
+    parts = [table, *(p for p in state.get(table, {}).values() if p.shape == table.shape)]
+    kept = [part.detach()[idle].clone() for part in parts]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for part, rows in zip(parts, kept, strict=True):
+                part[idle] = rows
 
 
 def _moved(tasks: list[int], wanted: list[int]) -> list[int]:
