@@ -40,6 +40,8 @@ class TaskSequences(RecurrentRolloutBuffer):
         count = self.buffer_size * self.n_envs
         batches = -(-count // (batch_size or count))
         tasks = rows_by_task(self.observations)
+        # More than the rows of any task would leave some of them empty.
+        batches = min(batches, max(map(len, tasks.values())))
         pieces = [np.array_split(self._ring(rows), batches) for rows in tasks.values()]
         for batch in zip(*pieces, strict=True):
             begins = np.zeros((count, 1), bool)
