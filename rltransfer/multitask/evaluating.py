@@ -140,6 +140,7 @@ def _is_plain(policy: Any, id: str) -> bool:
     task = policy.tasks[policy.index(id)]
     vectors = isinstance(policy.actor.encoders[task.encoder], VectorEncoder)
     discrete = isinstance(task.action_space, spaces.Discrete) and task.action_space.start == 0
+    vectors = vectors and bool(task.observation_space.shape)
     simple = isinstance(policy, MultiTaskPolicy) and isinstance(policy.actor.trunk, MlpTrunk)
     return simple and vectors and not task.masked and (discrete or task.continuous)
 

@@ -82,7 +82,7 @@ def _check_task(task: PolicyTask, *, recurrent: bool) -> None:
 
     Raises:
         BadArgument: It has action masks, and the policy a memory.
-        SpaceMismatch: Its numbers do not begin at 0.
+        SpaceMismatch: Its numbers do not begin at 0, or have a shape that SB3 does not read.
     """
     if recurrent and task.masked:
         raise BadArgument(
@@ -99,11 +99,22 @@ def _check_task(task: PolicyTask, *, recurrent: bool) -> None:
                 f"{task.id} has {space}, whose numbers do not begin at 0 as Stable-Baselines3 "
                 "takes them: wrap the task, or act with policy.act(id, observations)"
             )
+        table = isinstance(space, spaces.MultiDiscrete) and len(space.shape) > 1
+        if table or (isinstance(space, spaces.Box) and not space.shape):
+            raise SpaceMismatch(
+                f"{task.id} has {space}, and Stable-Baselines3 reads no such shape: wrap the task, "
+                "for instance with FlattenObservation, or act with policy.act(id, observations)"
+            )
 
 
 def _heads(policy: Any, task: PolicyTask) -> Iterator[_Layer]:
     action, value = policy.action_heads[task.head], policy.value_heads[task.key]
-    yield "action_net", action.weight, action.bias
+    weight, bias = action.weight, action.bias
+    if task.masked and isinstance(task.action_space, spaces.MultiBinary):
+        # MaskablePPO has two logits for each flag, whose difference is that of a Bernoulli.
+        pairs = (torch.stack([torch.zeros_like(on), on], dim=1) for on in (weight, bias))
+        weight, bias = (pair.flatten(0, 1) for pair in pairs)
+    yield "action_net", weight, bias
     # mean + std * (W h + b), in double precision: the statistics may be large.
     std, mean, linear = value.std.double(), value.mean.double(), value.linear
     bias = mean + std * linear.bias.double()
