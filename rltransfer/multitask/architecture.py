@@ -11,6 +11,7 @@ import numpy as np
 from rltransfer import registry
 from rltransfer.agents import Agent
 from rltransfer.errors import BadArgument, UnknownName, suggest
+from rltransfer.multitask.given import check_kinds
 from rltransfer.multitask.tasks import require_played
 from rltransfer.policies import sentences
 from rltransfer.policies.multitask import MultiTaskPolicy
@@ -50,9 +51,10 @@ def chosen(
         given: Arguments that have a name of their own; None for those that were not given.
 
     Raises:
-        BadArgument: One is given twice.
+        BadArgument: One is given twice, or of another kind than it has to be.
         UnknownName: The policy has no such argument.
     """
+    check_kinds({"sizes": sizes, "trunk_kwargs": trunk_kwargs, "policy_kwargs": policy_kwargs})
     named = {name: value for name, value in given.items() if value is not None}
     options = dict(trunk_kwargs or {})
     if sizes is not None:
@@ -65,7 +67,9 @@ def chosen(
         if name not in known:
             raise UnknownName(suggest(str(name), known, kind="argument of the policy"))
         _once(name, named, "policy_kwargs")
-    return {**(policy_kwargs or {}), **named}
+    named = {**(policy_kwargs or {}), **named}
+    check_kinds(named)
+    return named
 
 
 def completed(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,12 +132,18 @@ def mission_vectors(
                 f"{id} has no mission, which conditioning='sentence' embeds: give "
                 f"missions={{{id!r}: 'what to do'}}, or register_task({id!r}, mission=...)"
             )
-    vectors = np.asarray((embed or sentences.embed)(texts), np.float64)
-    if vectors.ndim != 2 or len(vectors) != len(ids) or not np.isfinite(vectors).all():
-        raise BadArgument(
-            f"embed gave an array of shape {vectors.shape} for {len(ids)} missions: expected one "
-            "row of finite numbers for each"
-        )
+    found = (embed or sentences.embed)(texts)
+    expected = f"{len(ids)} missions: expected an array with a row of finite numbers for each"
+    try:
+        vectors = np.asarray(found, np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadArgument(f"embed gave {found!r:.80} for {expected} ({error})") from error
+    if (
+        vectors.ndim != 2
+        or len(vectors) != len(ids)
+        or not (vectors.size and np.isfinite(vectors).all())
+    ):
+        raise BadArgument(f"embed gave an array of shape {vectors.shape} for {expected}")
     return vectors.tolist()
 
 

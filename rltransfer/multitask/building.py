@@ -15,6 +15,7 @@ from rltransfer.errors import BadArgument, UnknownName, suggest
 from rltransfer.layers import layer_groups
 from rltransfer.multitask import architecture, carrying, plans, starting
 from rltransfer.multitask.architecture import Embed
+from rltransfer.multitask.given import check_kinds
 from rltransfer.multitask.playing import Cast, Weights, environments, sampling, with_defaults
 from rltransfer.multitask.tasks import (
     Sharing,
@@ -143,6 +144,8 @@ def fresh_multitask(
     """
     _check_names(hyperparameters)
     ids = check_ids(tasks)
+    check_kinds({"algorithm": algorithm, "weights": weights, "options": options, "engine": engine})
+    check_kinds({"missions": missions, "embed": embed, "seed": seed})
     begun = None if start is None else starting.as_start(start)
     algorithm = _algorithm(algorithm, begun)
     given = architecture.chosen(

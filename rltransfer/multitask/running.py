@@ -14,6 +14,7 @@ from rltransfer.evaluate import Evaluation
 from rltransfer.multitask import starting
 from rltransfer.multitask.building import fresh_multitask
 from rltransfer.multitask.evaluating import EvaluateTasks, TaskEvaluators
+from rltransfer.multitask.given import check_kinds
 from rltransfer.multitask.run import MultiTaskRun
 from rltransfer.multitask.tasks import check_ids, key_of
 from rltransfer.pretrain import versions
@@ -74,6 +75,7 @@ def multitask(
     """
     ids = check_ids(tasks)
     check_steps(steps)
+    check_kinds({"seed": seed, "progress": progress, "name": name, "command": command})
     if type(points) is not int or points < 0:
         raise BadArgument(f"points is {points!r}: give a whole number, 0 for no evaluation")
     begun = None if start is None else starting.as_start(start)

@@ -99,9 +99,15 @@ def look_at(id: str, *, gamma: float, options: Mapping[str, Any]) -> PolicyTask:
     own = {name: value for name, value in options.items() if name != "source"}
     venv = make_vec(id, 1)
     try:
-        return task_of(id, venv, **{"gamma": gamma, **own})
+        task = task_of(id, venv, **{"gamma": gamma, **own})
     finally:
         venv.close()
+    if "log_std" in own and not task.continuous:
+        raise BadArgument(
+            f"log_std of {id} is {own['log_std']!r}, but its actions are {task.action_space}: only "
+            "continuous ones have a standard deviation; leave it out"
+        )
+    return task
 
 
 def shared(

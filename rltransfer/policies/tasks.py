@@ -9,11 +9,14 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from torch import nn
 
 from rltransfer.errors import BadArgument, SpaceMismatch, UnknownName, suggest
 
 # Numbers are packed as float32, which holds whole numbers up to this exactly.
 EXACT = 2**24
+# What torch's containers of modules call something else.
+TAKEN = frozenset({*dir(nn.ModuleDict()), *dir(nn.ParameterDict())})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +56,17 @@ class PolicyTask:
     def __post_init__(self) -> None:
         if not self.id or not isinstance(self.id, str):
             raise BadArgument(f"the task's id is {self.id!r}: give a Gymnasium id")
-        object.__setattr__(self, "encoder", module_name(self.encoder or self.key))
-        object.__setattr__(self, "head", module_name(self.head or self.key))
+        for part in ("encoder", "head"):
+            name = getattr(self, part) or self.key
+            if not isinstance(name, str):
+                raise BadArgument(f"{part} of {self.id} is {name!r}: give its name, a text")
+            object.__setattr__(self, part, module_name(name))
+        for name in (self.key, self.encoder, self.head):
+            if name in TAKEN:
+                raise BadArgument(
+                    f"{self.id} has a part called {name!r}, a name that torch's modules have "
+                    "themselves: give its encoder or head another, or register it under another id"
+                )
         _check_observations(self.id, self.observation_space)
         _check_actions(self.id, self.action_space)
         _check_numbers(self)
@@ -164,6 +176,10 @@ def _check_actions(id: str, space: Any) -> None:
 
 
 def _check_numbers(task: PolicyTask) -> None:
+    for name in ("gamma", "noise", "log_std"):
+        value = getattr(task, name)
+        if not isinstance(value, int | float | np.number) or isinstance(value, bool):
+            raise BadArgument(f"{name} of {task.id} is {value!r}: expected a number")
     ranges = {
         "gamma": (0 < task.gamma <= 1, "in (0, 1]"),
         "noise": (0 <= task.noise < 1, "in [0, 1)"),
