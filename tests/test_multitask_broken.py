@@ -187,3 +187,18 @@ def test_task_with_a_name_that_torch_keeps() -> None:
     box = spaces.Box(-1, 1, (2,), np.float32)
     with pytest.raises(BadArgument, match="under another id"):
         PolicyTask(id="keys", observation_space=box, action_space=box)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"popart": "no"}, {"normalize_advantage": 5}, {"seed": -1}, {"popart_beta": "a"}]
+)
+def test_options_of_the_wrong_kind(wrong: dict[str, Any]) -> None:
+    with pytest.raises(BadArgument, match=next(iter(wrong))):
+        rlt.MultiTaskOptions(**wrong)
+
+
+def test_source_that_is_no_agent() -> None:
+    agent = multitask([VECTOR], 64, points=0, **TINY).agent
+    source: Any = "cartpole"
+    with pytest.raises(BadArgument, match=r"rltransfer\.load\('cartpole'\)"):
+        agent.add_task(OTHER, source=source)

@@ -57,6 +57,10 @@ def add_task(
 ) -> Agent:
     """Add a task; see :meth:`Agent.add_task`."""
     _check_multitask(agent, "add_task")
+    if source is not None and not isinstance(source, type(agent)):
+        raise BadArgument(
+            f"source is {source!r:.80}: give an agent, such as rltransfer.load('cartpole')"
+        )
     old = described(agent)
     found = _spaces(id, observation_space, action_space, masked)
     task = PolicyTask(

@@ -28,7 +28,7 @@ class MultiTaskOptions:
         seed: Of the order in which PCGrad takes the tasks.
 
     Raises:
-        BadArgument: ``popart_beta`` is outside its range.
+        BadArgument: ``popart_beta`` or ``seed`` is outside its range, or a switch is none.
         UnknownName: There is no such ``gradient``.
     """
 
@@ -39,7 +39,12 @@ class MultiTaskOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.popart_beta <= 1:
+        for name in ("normalize_advantage", "popart"):
+            if not isinstance(getattr(self, name), bool):
+                raise BadArgument(f"{name} is {getattr(self, name)!r}: give True or False")
+        if type(self.seed) is not int or self.seed < 0:
+            raise BadArgument(f"seed is {self.seed!r}: give a whole number >= 0")
+        if not isinstance(self.popart_beta, int | float) or not 0 <= self.popart_beta <= 1:
             raise BadArgument(f"popart_beta is {self.popart_beta!r}: give a step within [0, 1]")
         if self.gradient not in get_args(Gradient):
             raise UnknownName(suggest(str(self.gradient), get_args(Gradient), kind="gradient"))
