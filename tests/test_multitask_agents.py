@@ -193,8 +193,10 @@ def test_card_and_settings_of_one_task() -> None:
     assert one.card.name == "trunk#test/moving-v0" and one.card.source == "trunk"
     assert one.card.score == score and not one.card.scores
     assert one.hyperparameters["gamma"] == 0.9 and one.policy_kwargs["log_std_init"] == -1.5
-    # Its share of 8 environments of 4 tasks, and no minibatch larger than a rollout of them.
-    assert one.hyperparameters["n_envs"] == 2 and one.hyperparameters["batch_size"] == 16
+    # Its share of 8 environments of 4 tasks, and of a minibatch, which fits their rollout.
+    size = one.hyperparameters["batch_size"]
+    assert one.hyperparameters["n_envs"] == 2 and size == agent.hyperparameters["batch_size"] // 4
+    assert 2 * one.hyperparameters["n_steps"] % size == 0
     assert agent.for_task("test/vector-v0").card.score is None
     assert "test/moving-v0: 3 (95%" in str(agent) and "test/flags-v0: not measured" in str(agent)
 

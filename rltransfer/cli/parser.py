@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import Any, get_args
 
@@ -244,11 +245,12 @@ def _names(text: str) -> list[str]:
 def _pair(text: str) -> tuple[str, float]:
     name, _, value = text.rpartition("=")
     try:
-        return name, float(value)
+        number = float(value)
     except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: expected NAME=NUMBER, such as actor.1=0.3"
-        ) from None
+        number = math.nan
+    if not name or math.isnan(number):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=NUMBER, such as actor.1=0.3")
+    return name, number
 
 
 def _text(text: str) -> tuple[str, str]:

@@ -2,7 +2,8 @@
 
 A packed observation is a row of float32: the index of the task, the task's own observation as
 numbers, the mask of its actions if it has one, and zeros. A packed action is the task's own action
-as numbers, and zeros.
+as numbers, and zeros. What is finer than float32 is rounded, as SB3's policies do; observations
+around 1e9 that differ by 1 are told apart only if a wrapper shifts and scales them.
 """
 
 from __future__ import annotations

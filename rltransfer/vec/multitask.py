@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -12,47 +12,11 @@ from sb3_contrib.common.maskable.utils import is_masking_supported
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
-from rltransfer.errors import BadArgument
 from rltransfer.guard import out_of_bounds
 from rltransfer.policies.packing import Packing
 from rltransfer.policies.tasks import PolicyTask
+from rltransfer.vec.blocks import Block, MakeVec, divided, seed_offset
 from rltransfer.vec.workers import WorkerVecEnv
-
-# Between the seeds of two tasks that one block plays in turn.
-_APART = 100_003
-
-MakeVec = Callable[[int, int, int | None], VecEnv]
-
-
-class Block:
-    """Consecutive rows that play one task at a time.
-
-    Args:
-        rows: Which rows.
-        task: Index of the task that it begins with.
-        make: From the index of a task, a number of environments and a seed to environments.
-    """
-
-    def __init__(self, rows: slice, task: int, make: MakeVec) -> None:
-        self.rows = rows
-        self.task = task
-        self.seed: int | None = None
-        self._make = make
-        self._made: dict[int, VecEnv] = {}
-
-    @property
-    def venv(self) -> VecEnv:
-        """Environments of its task; made when the task is first played."""
-        if self.task not in self._made:
-            count = self.rows.stop - self.rows.start
-            seed = None if self.seed is None else self.seed + _APART * self.task
-            self._made[self.task] = self._make(self.task, count, seed)
-        return self._made[self.task]
-
-    @property
-    def made(self) -> Sequence[VecEnv]:
-        """Environments of all tasks that were played."""
-        return list(self._made.values())
 
 
 class MultiTaskVecEnv(VecEnv):
@@ -88,7 +52,7 @@ class MultiTaskVecEnv(VecEnv):
     ) -> None:
         self.tasks = tuple(tasks)
         self.packing = Packing(self.tasks)
-        self._blocks = _blocks(self.tasks, counts, make, block)
+        self._blocks = divided(self.tasks, counts, make, block)
         super().__init__(sum(counts), self.packing.observation_space, self.packing.action_space)
         # One past the last number of tasks whose observations go into a packed row as they are.
         self._flat = [
@@ -166,14 +130,13 @@ class MultiTaskVecEnv(VecEnv):
                 venv.close()
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Seed row ``i`` with ``seed + i`` at the next reset, and 100,003 more by index of task."""
+        """Seed row ``i`` with ``seed + i`` and an offset of its task's at the next reset."""
         for block in self._blocks:
-            block.seed = None if seed is None else seed + block.rows.start
-            for task, venv in block._made.items():
-                venv.seed(None if block.seed is None else block.seed + _APART * task)
+            block.reseed(None if seed is None else seed + block.rows.start)
         if seed is None:
             return [None] * self.num_envs
-        return (seed + np.arange(self.num_envs) + _APART * self.task_of_row).tolist()
+        offsets = [seed_offset(task) for task in self.task_of_row.tolist()]
+        return [seed + row + offset for row, offset in enumerate(offsets)]
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """Attribute of each environment."""
@@ -279,24 +242,6 @@ def task_of(id: str, venv: VecEnv, **options: Any) -> PolicyTask:
         masked=discrete and is_masking_supported(venv),
         **options,
     )
-
-
-def _blocks(
-    tasks: Sequence[PolicyTask], counts: Sequence[int], make: MakeVec, size: int | None
-) -> list[Block]:
-    fits = len(counts) == len(tasks) and min(counts) >= 0 and sum(counts) > 0
-    if not fits or any(count % (size or 1) for count in counts):
-        raise BadArgument(
-            f"counts is {list(counts)!r} for {len(tasks)} tasks: give the number of environments of"
-            f" each{f', a multiple of {size}' if size else ''}, 0 for one that is not played"
-        )
-    blocks, start = [], 0
-    for task, count in enumerate(counts):
-        step = size or count
-        for first in range(start, start + count, step or 1):
-            blocks.append(Block(slice(first, first + step), task, make))
-        start += count
-    return blocks
 
 
 def _batch_of_one(observation: Any) -> Any:

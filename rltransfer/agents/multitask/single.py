@@ -233,12 +233,18 @@ def _policy_name(policy: Any, task: PolicyTask, *, plain: bool) -> str:
 
 
 def _hyperparameters(agent: Agent, task: PolicyTask) -> dict[str, Any]:
-    """Those of the agent, on the task's share of the environments."""
+    """Those of the agent, with the task's share of environments and of a minibatch."""
     values = dict(agent.hyperparameters)
-    copies = max(values["n_envs"] // len(agent.tasks), 1)
-    size = values["batch_size"]
+    tasks = len(agent.tasks)
+    copies = max(values["n_envs"] // tasks, 1)
     values |= {"gamma": float(task.gamma), "n_envs": copies}
-    return values | {"batch_size": size and min(size, copies * values["n_steps"])}
+    if values["batch_size"] is None:
+        return values
+    rows = copies * values["n_steps"]
+    share = min(max(values["batch_size"] // tasks, 2), rows)
+    # The largest that leaves no smaller minibatch at the end of an epoch, if one is near.
+    whole = (n for n in range(share, share // 2, -1) if rows % n == 0)
+    return values | {"batch_size": next(whole, share)}
 
 
 def _normalization(policy: Any, task: PolicyTask) -> Normalization | None:
