@@ -12,7 +12,7 @@ Parts:
 
 Each run is one file in OUT/runs. A run that is there with the same settings is not repeated, so the
 command can be killed and given again; one that fails is named, and the others go on. Then
-OUT/multitask.md, OUT/rows.csv and a figure for each part are written; parts that this command does
+OUT/multitask.md, a table of all numbers and a figure for each part are written; parts that this command does
 not run are in them with the runs that are there. Agents that other runs begin with are kept in
 OUT/agents, out of git.
 """
@@ -134,21 +134,20 @@ def _only(jobs: Sequence[Job], arms: Sequence[str]) -> list[Job]:
 
 def write(out: Path, chosen: Mapping[str, Any], finished: Finished, heading: str) -> None:
     """Write the page, the rows and the figures of the parts that have results."""
-    listed: list[rows.Row] = []
     sections = [heading]
     for name, module in PARTS.items():
         part: Any = module
         found = [one for one in finished.results.values() if one["part"] == part.PART]
         if not found:
             continue
-        listed += [row for one in found for row in rows.of_run(one)]
+        listed: list[rows.Row] = [row for one in found for row in rows.of_run(one)]
         listed += part.rows(chosen[part.PART], found)
+        atomic_write(out / f"{part.PART}.csv", rows.to_csv(listed))
         figures.draw(part.PART, chosen[part.PART], found, out / f"{part.PART}.png")
         sections.append(part.page(chosen[part.PART], found))
         sections.append(f"{_runs_of(name, found)}\n\n![{part.PART}]({part.PART}.png)\n")
     if finished.failed:
         sections.append(_failures(finished.failed))
-    atomic_write(out / "rows.csv", rows.to_csv(listed))
     atomic_write(out / "multitask.md", "\n".join(sections).encode())
 
 
@@ -166,7 +165,8 @@ def _heading(command: str) -> str:
         "# Many tasks in one model\n\n"
         f"Last written by `{command}`. Brackets hold 95 % intervals over seeds (Student's t; of "
         "ratios of scores a bootstrap of pairs). All hyperparameters are in "
-        "`benchmarks/multitask_parts/settings.py`, every number is in `rows.csv`.\n\n"
+        "`benchmarks/multitask_parts/settings.py`, every number is in the CSV file of its "
+        "part.\n\n"
         f"Machine: {machine}, each run on one thread; Python {platform.python_version()}, "
         f"{packages}.\n"
     )

@@ -18,7 +18,16 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import multitask  # noqa: E402
-from multitask_parts import backbone, family, learning, pool, rooms, settings, stats  # noqa: E402
+from multitask_parts import (  # noqa: E402
+    backbone,
+    family,
+    learning,
+    pool,
+    retention,
+    rooms,
+    settings,
+    stats,
+)
 from multitask_parts.jobs import Job, with_needs  # noqa: E402
 
 from rltransfer.errors import BadArgument, UnknownName  # noqa: E402
@@ -46,7 +55,7 @@ def test_a_command_writes_a_page_rows_and_a_figure_and_repeats_nothing(
     page = (tmp_path / "multitask.md").read_text()
     assert "| CartPole-v1 | " in page
     assert "128 steps in all" in page
-    rows = list(csv.DictReader((tmp_path / "rows.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "classic4.csv").read_text().splitlines()))
     finals = {
         (row["arm"], row["task"]): float(row["normalized"])
         for row in rows
@@ -62,6 +71,19 @@ def test_a_command_writes_a_page_rows_and_a_figure_and_repeats_nothing(
     assert multitask.main([*command, "--out", str(tmp_path)]) == 0
     assert "3 runs are there already" in capsys.readouterr().out
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
+
+
+def test_a_frozen_trunk_retains_all(tmp_path: Path) -> None:
+    command = ["--smoke", "--part", "d", "--jobs", "1", "--seeds", "1", "--out", str(tmp_path)]
+    assert multitask.main(command) == 0
+    rows = list(csv.DictReader((tmp_path / "retention.csv").read_text().splitlines()))
+    kept = {
+        row["measure"]: float(row["value"])
+        for row in rows
+        if row["arm"] == "frozen" and row["measure"].startswith("retention_")
+    }
+    assert kept == {"retention_CartPole-v1": 0.0, "retention_Pendulum-v1": 0.0}
+    assert {row["arm"] for row in rows if row["seed"] == "all"} == set(retention.WORDS)
 
 
 def test_the_same_run_gives_the_same_numbers_and_counts_its_steps(tmp_path: Path) -> None:
