@@ -12,9 +12,9 @@ Parts:
 
 Each run is one file in OUT/runs. A run that is there with the same settings is not repeated, so the
 command can be killed and given again; one that fails is named, and the others go on. Then
-OUT/multitask.md, a table of all numbers and a figure for each part are written; parts that this command does
-not run are in them with the runs that are there. Agents that other runs begin with are kept in
-OUT/agents, out of git.
+OUT/multitask.md, and a table of all numbers and a figure for each part, are written; parts that
+this command does not run are in them with the runs that are there. Agents that other runs begin
+with are kept in OUT/agents, out of git.
 """
 
 from __future__ import annotations
