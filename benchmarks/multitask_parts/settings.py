@@ -14,6 +14,7 @@ from typing import Any
 from rltransfer.errors import BadArgument, UnknownName, suggest
 
 Settings = dict[str, Any]
+LINEAR: Settings = {"start": 1e-3, "end": 0.0, "end_fraction": 1.0}
 
 #: ``batch_per_task`` times the number of tasks is the minibatch; a learning rate from ``start``
 #: to ``end`` is linear over the whole run.
@@ -32,7 +33,7 @@ SETTINGS: dict[str, Settings] = {
         "hyperparameters": {
             "n_steps": 128,
             "n_epochs": 10,
-            "learning_rate": {"start": 1e-3, "end": 0.0, "end_fraction": 1.0},
+            "learning_rate": {**LINEAR},
         },
         "policy": {
             "normalize_observations": True,
@@ -88,7 +89,7 @@ SETTINGS: dict[str, Settings] = {
         "hyperparameters": {
             "n_steps": 128,
             "n_epochs": 10,
-            "learning_rate": {"start": 1e-3, "end": 0.0, "end_fraction": 1.0},
+            "learning_rate": {**LINEAR},
         },
         "policy": {
             "normalize_observations": True,
@@ -104,7 +105,7 @@ SETTINGS: dict[str, Settings] = {
             "n_epochs": 20,
             "gae_lambda": 0.8,
             "gamma": 0.98,
-            "learning_rate": {"start": 1e-3, "end": 0.0, "end_fraction": 1.0},
+            "learning_rate": {**LINEAR},
         },
         "points": 10,
         "episodes": 20,
@@ -127,7 +128,7 @@ SETTINGS: dict[str, Settings] = {
         "hyperparameters": {
             "n_steps": 128,
             "n_epochs": 10,
-            "learning_rate": {"start": 1e-3, "end": 0.0, "end_fraction": 1.0},
+            "learning_rate": {**LINEAR},
         },
         "points": 10,
         "episodes": 50,
