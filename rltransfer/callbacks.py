@@ -32,7 +32,27 @@ class Curve:
     stochastic: np.ndarray
 
 
-class Evaluate(BaseCallback):
+class AtMarks(BaseCallback):
+    """Evaluates between an update and the next rollout, once for all marks that were passed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._marks = np.empty(0)
+
+    def _on_rollout_start(self) -> None:
+        done = self.model.num_timesteps
+        if self._marks.size and done >= self._marks[0]:
+            self._marks = self._marks[self._marks > done]
+            self._evaluate(done)
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _evaluate(self, steps: int) -> None:
+        raise NotImplementedError
+
+
+class Evaluate(AtMarks):
     """Evaluates before the first update, at equal parts of the budget, and at the end.
 
     An evaluation takes place between an update and the next rollout, so its steps are a rollout's
@@ -72,7 +92,6 @@ class Evaluate(BaseCallback):
         known = registry.tasks().get(self._evaluator.task)
         scored = known is not None and None not in (known.random, known.reference)
         self._scale = known if scored else None
-        self._marks = np.empty(0)
         self._steps: list[int] = []
         self._returns: list[tuple[np.ndarray, np.ndarray]] = []
 
@@ -123,15 +142,6 @@ class Evaluate(BaseCallback):
         self._marks = marks[marks > start]
         if not self._steps:
             self._evaluate(0)
-
-    def _on_rollout_start(self) -> None:
-        done = self.model.num_timesteps
-        if self._marks.size and done >= self._marks[0]:
-            self._marks = self._marks[self._marks > done]
-            self._evaluate(done)
-
-    def _on_step(self) -> bool:
-        return True
 
     def _on_training_end(self) -> None:
         if self.model.num_timesteps > self._steps[-1]:

@@ -51,7 +51,7 @@ class Engine:
 
     def __reduce__(self) -> Any:
         """Copy and pickle as an engine that has yet to look at its model."""
-        return Engine, (self._model, self.options)
+        return type(self), (self._model, self.options)
 
     def plan(self) -> Plan:
         """Choose the path for the model as it is now."""

@@ -63,8 +63,7 @@ class PolicyActor:
         self._normalize = observation_normalizer(envs[0].observation_space, normalization)
         self._rows = len(envs)
         self._state: Any = None
-        self._masks = _mask_functions(envs) if isinstance(model, MaskablePPO) else []
-        self._last_masks: np.ndarray | None = None
+        self._masks = Masks(envs) if isinstance(model, MaskablePPO) else None
         self._predictor = _predictor(model, deterministic=deterministic)
         samples_noise = getattr(model, "use_sde", False) and not deterministic
         self._noise_every = getattr(model, "sde_sample_freq", -1) if samples_noise else None
@@ -84,7 +83,7 @@ class PolicyActor:
             state=self._state,
             episode_start=np.full(self._rows, step == 0),
             deterministic=self._deterministic,
-            **self._mask_arguments(live),
+            **({} if self._masks is None else {"action_masks": self._masks(live)}),
         )
         return actions
 
@@ -94,14 +93,28 @@ class PolicyActor:
         if every is not None and (step == 0 or (every > 0 and step % every == 0)):
             self._model.policy.reset_noise(self._rows)
 
-    def _mask_arguments(self, live: Sequence[int]) -> dict[str, np.ndarray]:
-        if not self._masks:
-            return {}
-        if self._last_masks is None:
-            self._last_masks = np.stack([mask() for mask in self._masks])
+
+class Masks:
+    """Valid actions of a batch of environments; those of ended episodes stay what they were.
+
+    Args:
+        envs: One environment per row.
+
+    Raises:
+        BadEnvironment: The environments have no masks.
+    """
+
+    def __init__(self, envs: Sequence[gym.Env]) -> None:
+        self._functions = _mask_functions(envs)
+        self._last: np.ndarray | None = None
+
+    def __call__(self, live: Sequence[int]) -> np.ndarray:
+        """Masks of all rows, shape (rows, flags); asked of the rows in ``live``."""
+        if self._last is None:
+            self._last = np.stack([mask() for mask in self._functions])
         for row in live:
-            self._last_masks[row] = self._masks[row]()
-        return {"action_masks": self._last_masks}
+            self._last[row] = self._functions[row]()
+        return self._last
 
 
 class RandomActor:

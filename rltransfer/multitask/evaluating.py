@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from stable_baselines3.common.callbacks import BaseCallback
 
 from rltransfer.agents import Agent, Card
-from rltransfer.callbacks import log_apart
+from rltransfer.callbacks import AtMarks, log_apart
 from rltransfer.errors import BadArgument
 from rltransfer.evaluate import Evaluation, Evaluator
+from rltransfer.evaluation.acting import Masks
 from rltransfer.evaluation.undisturbed import undisturbed
 from rltransfer.multitask.run import CurveRow, on_scale
 from rltransfer.policies.encoders import VectorEncoder
@@ -39,29 +38,18 @@ class TaskActor:
         self._policy: Any = policy
         self._id, self._rows = id, len(envs)
         masked = policy.tasks[policy.index(id)].masked
-        self._masks = [env.get_wrapper_attr("action_masks") for env in envs] if masked else []
-        self._last: np.ndarray | None = None
+        self._masks = Masks(envs) if masked else None
         self._state: Any = None
 
     def __call__(self, observations: Any, live: Sequence[int], step: int) -> Any:
         """Choose the most likely actions."""
-        masks = self._seen(live)
+        masks = None if self._masks is None else self._masks(live)
         if not isinstance(self._policy, MultiTaskLstmPolicy):
             return self._policy.act(self._id, observations, masks=masks)
         starts = np.full(self._rows, step == 0)
         chosen = self._policy.act(self._id, observations, self._state, starts, masks=masks)
         self._state = chosen[1]
         return chosen[0]
-
-    def _seen(self, live: Sequence[int]) -> np.ndarray | None:
-        """Masks of all rows; those of ended episodes stay what they were."""
-        if not self._masks:
-            return None
-        if self._last is None:
-            self._last = np.stack([mask() for mask in self._masks])
-        for row in live:
-            self._last[row] = self._masks[row]()
-        return self._last
 
 
 class TaskEvaluator(Evaluator):
@@ -123,17 +111,6 @@ class TaskEvaluators:
         for evaluator in self._made.values():
             evaluator.close()
 
-    def __enter__(self) -> TaskEvaluators:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
 
 def _is_plain(policy: Any, id: str) -> bool:
     """Whether one task of a policy is SB3's MlpPolicy on vectors."""
@@ -145,7 +122,7 @@ def _is_plain(policy: Any, id: str) -> bool:
     return simple and vectors and not task.masked and (discrete or task.continuous)
 
 
-class EvaluateTasks(BaseCallback):
+class EvaluateTasks(AtMarks):
     """Evaluates each task before the first update, at equal parts of the budget, and at the end.
 
     As :class:`rltransfer.callbacks.Evaluate`, an evaluation takes place between an update and the
@@ -164,7 +141,6 @@ class EvaluateTasks(BaseCallback):
         super().__init__()
         self.found: dict[int, dict[str, Evaluation]] = {}
         self._evaluators, self._played, self._points = evaluators, tuple(played), points
-        self._marks = np.empty(0)
 
     @property
     def curve(self) -> tuple[CurveRow, ...]:
@@ -178,23 +154,13 @@ class EvaluateTasks(BaseCallback):
     def _on_training_start(self) -> None:
         start, total = self.model.num_timesteps, self.model._total_timesteps
         self._marks = start + (total - start) * np.arange(1, self._points + 1) / self._points
-        self._evaluate()
-
-    def _on_rollout_start(self) -> None:
-        done = self.model.num_timesteps
-        if self._marks.size and done >= self._marks[0]:
-            self._marks = self._marks[self._marks > done]
-            self._evaluate()
-
-    def _on_step(self) -> bool:
-        return True
+        self._evaluate(start)
 
     def _on_training_end(self) -> None:
         if self.model.num_timesteps not in self.found:
-            self._evaluate()
+            self._evaluate(self.model.num_timesteps)
 
-    def _evaluate(self) -> None:
-        steps = self.model.num_timesteps
+    def _evaluate(self, steps: int) -> None:
         self.found[steps] = self._evaluators.scores(self.model)
         log_apart(self.logger, steps, self._logged(self.found[steps]))
 

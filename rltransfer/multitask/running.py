@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ def _train(
     if not points:
         model.learn(steps, callback=callbacks)
         return None
-    with TaskEvaluators(tasks, episodes=episodes, max_steps=max_steps) as evaluators:
+    with closing(TaskEvaluators(tasks, episodes=episodes, max_steps=max_steps)) as evaluators:
         watch = EvaluateTasks(evaluators, played=played, points=points)
         model.learn(steps, callback=[watch, *callbacks])
     return watch

@@ -50,7 +50,8 @@ class EnginePPO(PPO):
     """
 
     engine_options = EngineOptions()
-    _engine: Engine | None = None
+    _engine_class: type[Engine] = Engine
+    _engine: Any = None
 
     def engine_report(self) -> str:
         """Say how this model, as it is now, acts and updates, and why not faster."""
@@ -79,9 +80,9 @@ class EnginePPO(PPO):
         self._n_updates += statistics.epochs
         self._log_update(statistics, settings)
 
-    def _running(self) -> Engine:
+    def _running(self) -> Any:
         if self._engine is None or self._engine.options is not self.engine_options:
-            self._engine = Engine(self, self.engine_options)
+            self._engine = self._engine_class(self, self.engine_options)
         return self._engine
 
     def _lr_scale(self) -> Mapping[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,6 +22,19 @@ class Losses(NamedTuple):
     entropy: Tensor
     kl: Tensor
     clip_fraction: Tensor
+
+
+def columns(seen: Sequence[Losses]) -> Losses:
+    """Read the losses of several minibatches at once, since each reading waits for a GPU.
+
+    Args:
+        seen: Of each minibatch.
+
+    Returns:
+        Each shape (minibatches,), float64, on the host.
+    """
+    table = torch.stack([number.double() for losses in seen for number in losses])
+    return Losses(*table.reshape(len(seen), len(Losses._fields)).T.cpu().unbind())
 
 
 def ppo_loss(

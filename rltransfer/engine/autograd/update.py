@@ -6,12 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch.optim import Optimizer
 
 from rltransfer.engine.autograd.gradient import Gradient
 from rltransfer.engine.autograd.graph import GraphGradient, why_no_graph
-from rltransfer.engine.autograd.loss import Losses
+from rltransfer.engine.autograd.loss import Losses, columns
 from rltransfer.engine.autograd.minibatches import Minibatches, Observations
 from rltransfer.engine.autograd.optimizing import fused
 from rltransfer.engine.features import FeatureCache
@@ -94,17 +93,15 @@ def _diverged(losses: Losses, settings: Settings) -> bool:
 
 
 def _statistics(seen: list[Losses], epoch_begins: int, epoch: int, *, stopped: bool) -> Statistics:
-    """Read all numbers at once, since each reading waits for a GPU."""
-    table = torch.stack([number.double() for losses in seen for number in losses])
-    columns = Losses(*table.reshape(len(seen), len(Losses._fields)).T.cpu().unbind())
+    read = columns(seen)
     return Statistics(
-        policy_loss=columns.policy.mean().item(),
-        value_loss=columns.value.mean().item(),
-        entropy_loss=columns.entropy.mean().item(),
-        approx_kl=columns.kl[epoch_begins:].mean().item(),
-        clip_fraction=columns.clip_fraction.mean().item(),
-        loss=columns.total[-1].item(),
+        policy_loss=read.policy.mean().item(),
+        value_loss=read.value.mean().item(),
+        entropy_loss=read.entropy.mean().item(),
+        approx_kl=read.kl[epoch_begins:].mean().item(),
+        clip_fraction=read.clip_fraction.mean().item(),
+        loss=read.total[-1].item(),
         epochs=epoch + 1,
         stopped_at=epoch if stopped else None,
-        kl=columns.kl[-1].item() if stopped else math.nan,
+        kl=read.kl[-1].item() if stopped else math.nan,
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from rltransfer.engine.autograd.gradient import Gradient
-from rltransfer.engine.autograd.loss import Losses, ppo_loss
+from rltransfer.engine.autograd.loss import Losses, columns, ppo_loss
 from rltransfer.engine.autograd.minibatches import Minibatch
 from rltransfer.engine.multitask.pcgrad import flatten, project, unflatten
 
@@ -69,9 +69,9 @@ class MultiTaskGradient(Gradient):
             found.append((len(own) / len(tasks), losses))
         self.count += 1
         self._parts = [(weight, losses.total) for weight, losses in found]
-        columns = zip(*(losses for _, losses in found), strict=True)
+        by_name = zip(*(losses for _, losses in found), strict=True)
         weights = [weight for weight, _ in found]
-        return Losses(*(_weighted(weights, column) for column in columns))
+        return Losses(*(_weighted(weights, values) for values in by_name))
 
     def backward(self, losses: Losses) -> None:
         """Leave the clipped gradient of the loss in the parameters."""
@@ -111,17 +111,15 @@ class MultiTaskGradient(Gradient):
 
 
 def _means(seen: list[tuple[int, Losses]], last: int) -> dict[str, float]:
-    # Read at once, since each reading waits for a GPU.
-    table = torch.stack([number.double() for _, losses in seen for number in losses])
-    columns = Losses(*table.reshape(len(seen), len(Losses._fields)).T.cpu().unbind())
+    read = columns([losses for _, losses in seen])
     of_last = torch.tensor([count >= last for count, _ in seen])
-    kl = columns.kl[of_last] if bool(of_last.any()) else columns.kl
+    kl = read.kl[of_last] if bool(of_last.any()) else read.kl
     return {
-        "policy_loss": columns.policy.mean().item(),
-        "value_loss": columns.value.mean().item(),
-        "entropy_loss": columns.entropy.mean().item(),
+        "policy_loss": read.policy.mean().item(),
+        "value_loss": read.value.mean().item(),
+        "entropy_loss": read.entropy.mean().item(),
         "approx_kl": kl.mean().item(),
-        "clip_fraction": columns.clip_fraction.mean().item(),
+        "clip_fraction": read.clip_fraction.mean().item(),
     }
 
 

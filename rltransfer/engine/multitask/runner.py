@@ -41,10 +41,6 @@ class MultiTaskEngine(Engine):
         self.conflicts: float | None = None
         self._multitask: closed_form.MultiTaskLearner | None = None
 
-    def __reduce__(self) -> Any:
-        """Copy and pickle as an engine that has yet to look at its model."""
-        return MultiTaskEngine, (self._model, self.options)
-
     def forget(self) -> None:
         """Be as one that has yet to look at its model."""
         super().forget()

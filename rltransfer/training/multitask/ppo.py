@@ -16,12 +16,7 @@ class MultiTaskPPO(MultiTaskMixin, TransferPPO):
     minibatch has of each task what the rollout has of it. See :class:`MultiTaskMixin`.
     """
 
-    def _running(self) -> MultiTaskEngine:
-        if not isinstance(self._engine, MultiTaskEngine) or (
-            self._engine.options is not self.engine_options
-        ):
-            self._engine = MultiTaskEngine(self, self.engine_options)
-        return self._engine
+    _engine_class = MultiTaskEngine
 
     def _losses_by_task(self) -> Mapping[int, Mapping[str, float]]:
         last = self._running().last
