@@ -19,9 +19,12 @@ from rltransfer.misfits import left_behind
 from rltransfer.recipe import Recipe
 from rltransfer.statistics import carry_statistics, fix_observations
 from rltransfer.surgery import TensorCopy, apply_copy, plan_copy
+from rltransfer.teaching import teacher_on
 from rltransfer.training.critic import CriticRefit
+from rltransfer.training.engine import EnginePPO
 from rltransfer.training.ppo import Transfer, TransferMixin
 from rltransfer.training.schedule import GroupScheduler, plan_groups
+from rltransfer.training.terms import Setting, Working, term_of
 from rltransfer.vec import normalize
 
 
@@ -88,6 +91,33 @@ def carry_over(
         spent=choice.steps if choice else 0,
         report=TransferReport(agent.card.name, target, recipe, tuple(tensors), notes, choice),
     )
+    model.transfer.terms = _terms(model, agent, target, recipe)
+
+
+TERM_ROLES = ("retain", "regularize", "align", "renew")
+"""Fields of a recipe whose methods work in updates."""
+
+
+def _terms(model: TransferMixin, agent: Agent, target: str, recipe: Recipe) -> Working | None:
+    methods = [one for one in recipe.methods if one.role in TERM_ROLES]
+    if not methods or model.transfer is None:
+        return None
+    if not isinstance(model, EnginePPO):
+        raise RecipeError(
+            f"{type(methods[0]).__name__} adds to the updates of PPO, and a {type(model).__name__} "
+            "updates by sb3-contrib's own code: drop it from the recipe"
+        )
+    setting = Setting(
+        model=model,
+        agent=agent,
+        target=target,
+        recipe=recipe,
+        groups=model.transfer.scheduler.groups,
+        copied=frozenset(model.transfer.origin),
+        make_teacher=lambda: teacher_on(model, agent, recipe),
+        seed=model.seed,
+    )
+    return Working([term_of(one, setting) for one in methods])
 
 
 def _refresh_noise(model: TransferMixin) -> None:

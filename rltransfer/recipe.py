@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 
 from rltransfer.errors import BadArgument, RecipeError, UnknownName, suggest
+from rltransfer.methods import ROLES, Method, methods_of
 from rltransfer.recipe_rules import (
     MAPPINGS,
     REALS,
@@ -67,6 +68,15 @@ class Recipe:
             when gamma, the scale of the rewards and all layers below its head are the source's,
             and refits it otherwise.
         refit_rollouts: Rollouts that ``"refit"`` uses before the first update.
+        retain: Methods that keep the learner close to what the source does, such as
+            ``Kickstart()``; see :mod:`rltransfer.methods` for these and all below. One method, or
+            several.
+        regularize: Methods that act on weights or smooth outputs, such as ``L2SP()``.
+        align: Methods that make features of source and target alike.
+        guide: Methods that change the training environments.
+        grow: Methods that add weights to the source's network.
+        renew: Methods that keep the network able to learn.
+        imitate: Methods that learn from the source's trajectories before PPO begins.
         select: ``"zero_shot"`` lets the score of the unchanged source on the target choose all of
             the above; see :func:`rltransfer.transfer.adapt`.
     """
@@ -88,6 +98,13 @@ class Recipe:
     return_stats: Literal["auto", "copy", "reset"] = "auto"
     critic: Literal["auto", "keep", "reset", "refit"] = "auto"
     refit_rollouts: int = 1
+    retain: Method | Sequence[Method] = ()
+    regularize: Method | Sequence[Method] = ()
+    align: Method | Sequence[Method] = ()
+    guide: Method | Sequence[Method] = ()
+    grow: Method | Sequence[Method] = ()
+    renew: Method | Sequence[Method] = ()
+    imitate: Method | Sequence[Method] = ()
     select: Literal["zero_shot"] | None = None
 
     def __post_init__(self) -> None:
@@ -98,6 +115,11 @@ class Recipe:
         check_choices(self)
         check_contradictions(self, type(self))
         self._check_select()
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """All methods that it names."""
+        return tuple(one for role in ROLES for one in getattr(self, role))
 
     def __hash__(self) -> int:
         return hash(self.to_json())
@@ -112,6 +134,8 @@ class Recipe:
             value = getattr(self, name)
             if isinstance(value, Mapping):
                 object.__setattr__(self, name, {k: _real(v) for k, v in value.items()})
+        for name in ROLES:
+            object.__setattr__(self, name, methods_of(name, getattr(self, name)))
         for name in REALS:
             object.__setattr__(self, name, _real(getattr(self, name)))
         object.__setattr__(self, "refit_rollouts", _plain_number(self.refit_rollouts))
@@ -126,8 +150,10 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that differ from the defaults, as JSON-able data."""
-        defaults = asdict(Recipe())
-        return {k: _plain(v) for k, v in asdict(self).items() if v != defaults[k]}
+        defaults = Recipe()
+        names = [one.name for one in fields(self)]
+        changed = [name for name in names if getattr(self, name) != getattr(defaults, name)]
+        return {name: _plain(getattr(self, name)) for name in changed}
 
     def to_json(self) -> str:
         """Return :meth:`to_dict` as one line of JSON with sorted keys."""
@@ -161,7 +187,9 @@ class Recipe:
 
 
 def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [one.to_dict() if isinstance(one, Method) else one for one in value]
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _plain_number(value: Any) -> Any:

@@ -41,6 +41,7 @@ LAYERS = (
     ("rltransfer.adapters", "rltransfer.adapting"),
     ("rltransfer.layers", "rltransfer.layer_naming"),
     ("rltransfer.recipe", "rltransfer.recipe_rules"),
+    ("rltransfer.methods", "rltransfer.methods.*"),
     ("rltransfer_envs", "rltransfer_envs.*"),
     ("rltransfer.registry", "rltransfer.task_types", "rltransfer.vectorizing"),
     ("rltransfer.metrics", "rltransfer.metrics.*"),

@@ -19,6 +19,7 @@ from rltransfer.engine.plan import Plan, choose, has_plain_observations, is_stoc
 from rltransfer.engine.records import Rollout, Settings, Statistics
 from rltransfer.engine.rollout import collect
 from rltransfer.engine.sources import ArraySource, ExtractorSource, FeatureSource
+from rltransfer.engine.terms import Terms
 
 
 class Engine:
@@ -86,16 +87,17 @@ class Engine:
         stock = is_stock(self._model, self.options)
         return not stock and buffer.full and not buffer.generator_ready
 
-    def train(self, settings: Settings) -> Statistics:
+    def train(self, settings: Settings, terms: Terms | None = None) -> Statistics:
         """Update the policy on the rollout buffer; the optimizer's learning rate is set already.
 
         Args:
             settings: Hyperparameters of this moment.
+            terms: What is added to the loss, which takes torch's autograd; None for nothing.
         """
         model, buffer, plan = self._model, self._model.rollout_buffer, self.plan()
         self.notes.clear()
         rollout = _rollout(buffer)
-        if plan.path == "closed_form":
+        if plan.path == "closed_form" and terms is None:
             source = self._source or self._new_source()
             take = source.reader(buffer.observations)
             return self._closed_form().train(take, rollout, settings)
@@ -105,9 +107,11 @@ class Engine:
             buffer.observations,
             rollout,
             settings,
-            self._cache,
+            # Terms look at the observations themselves.
+            None if terms else self._cache,
             cuda_graph=self.options.cuda_graph and model.device.type == "cuda",
             notes=self.notes,
+            terms=terms,
         )
 
     def _look(self) -> FrozenFront | None:

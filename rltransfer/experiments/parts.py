@@ -188,3 +188,5 @@ def _reset(model: Any) -> None:
         model._last_original_obs = normalizer.get_original_obs()
     if model.use_sde:
         model.policy.reset_noise(model.n_envs)
+    if model.transfer.terms is not None:
+        model.transfer.terms.rollout_begins(model)

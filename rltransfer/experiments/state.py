@@ -41,6 +41,8 @@ def capture(model: Any, evaluation: Evaluate) -> tuple[Tensors, dict[str, Any]]:
         arrays |= {f"refit/{name}/{i}": rollout for i, rollout in enumerate(rollouts)}
     tensors = {f"policy/{name}": value for name, value in model.policy.state_dict().items()}
     tensors |= optimizer | {name: torch.from_numpy(np.array(a)) for name, a in arrays.items()}
+    terms = model.transfer.terms.state() if model.transfer.terms else {}
+    tensors |= {f"terms/{name}": value for name, value in terms.items()}
     state = {
         "counters": {name: getattr(model, name) for name in _COUNTERS},
         "optimizer": plain,
@@ -132,6 +134,8 @@ def _restore_transfer(transfer: Any, tensors: Mapping[str, Any], state: Any) -> 
     frozen = set(state["frozen"])
     transfer.scheduler.thaw([name for name in transfer.scheduler.frozen if name not in frozen])
     transfer.spent = 0  # it is among the steps
+    if transfer.terms:
+        transfer.terms.restore(_below("terms/", tensors))
     if state["refit"] is None:
         transfer.refit = None
         return

@@ -14,6 +14,8 @@ from rltransfer.engine.options import EngineOptions
 from rltransfer.engine.records import Settings, Statistics
 from rltransfer.engine.report import report
 from rltransfer.engine.runner import Engine, settings_of
+from rltransfer.engine.terms import Terms
+from rltransfer.errors import BadArgument
 from rltransfer.heartbeat import beat
 
 
@@ -69,14 +71,20 @@ class EnginePPO(PPO):
     def train(self) -> None:
         """Update the policy on the rollout buffer; see ``PPO.train``."""
         engine = self._running()
+        terms = self._terms()
         if not engine.can_train():
+            if terms is not None:
+                raise BadArgument(
+                    "the recipe adds to PPO's loss, which Stable-Baselines3's own code cannot: "
+                    "leave engine_options and the rollout buffer as they were"
+                )
             with beating(self.policy.optimizer):
                 super().train()
             return
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         settings = settings_of(self, self._lr_scale())
-        statistics = engine.train(settings)
+        statistics = engine.train(settings, terms)
         self._n_updates += statistics.epochs
         self._log_update(statistics, settings)
 
@@ -84,6 +92,10 @@ class EnginePPO(PPO):
         if self._engine is None or self._engine.options is not self.engine_options:
             self._engine = self._engine_class(self, self.engine_options)
         return self._engine
+
+    def _terms(self) -> Terms | None:
+        """What is added to the loss of PPO."""
+        return None
 
     def _lr_scale(self) -> Mapping[str, float]:
         """Factors on the learning rate by parameter name; 1 for those that are absent."""

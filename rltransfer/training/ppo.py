@@ -25,6 +25,7 @@ from rltransfer.training.critic import CriticRefit
 from rltransfer.training.divergence import divergence_named, require_finite
 from rltransfer.training.engine import ContribEngine, EnginePPO
 from rltransfer.training.schedule import GroupScheduler
+from rltransfer.training.terms import Working
 from rltransfer.training.threads import few_threads
 from rltransfer.vec import normalization_of, out_of_bounds
 
@@ -38,6 +39,7 @@ class Transfer:
         origin: Source tensors by parameter name, for the groups that were copied.
         refit: Pending refit of the critic head, if any.
         spent: Environment steps spent before learning, charged to the next ``learn``.
+        terms: Methods at work in updates; None for none.
         report: What was copied, reset and chosen.
     """
 
@@ -45,6 +47,7 @@ class Transfer:
     origin: Mapping[str, torch.Tensor] = field(default_factory=dict)
     refit: CriticRefit | None = None
     spent: int = 0
+    terms: Working | None = None
     report: Any = None
 
 
@@ -113,11 +116,17 @@ class TransferMixin(OnPolicyAlgorithm):
                 self.transfer.refit = None
             require_finite(self)
             return
+        terms = self._terms()
+        if terms:
+            terms.begin(self)
         try:
             super().train()
         finally:
             self._restore_optimizer()
         require_finite(self)
+        if terms:
+            for name, value in terms.end().items():
+                self.logger.record(f"transfer/{name}", value)
         self._log_transfer()
 
     def _update_learning_rate(self, optimizers: Any) -> None:
@@ -132,10 +141,22 @@ class TransferMixin(OnPolicyAlgorithm):
             self.logger.record("rollout/out_of_bounds", count)
         super().dump_logs(iteration)
 
+    def collect_rollouts(self, *args: Any, **kwargs: Any) -> bool:
+        """Collect a rollout; see ``OnPolicyAlgorithm.collect_rollouts``."""
+        terms = self._terms()
+        if terms:
+            terms.rollout_begins(self)
+        return super().collect_rollouts(*args, **kwargs)
+
+    def _terms(self) -> Working | None:
+        return self.transfer.terms if self.transfer else None
+
     def _update_info_buffer(self, infos: list[dict[str, Any]], dones: Any = None) -> None:
         super()._update_info_buffer(infos, dones)
         if self.transfer and self.transfer.refit:
             self.transfer.refit.observe(infos)
+        if self.transfer and self.transfer.terms:
+            self.transfer.terms.observe(self)
 
     def _setup_learn(self, *args: Any, **kwargs: Any) -> Any:
         prepared = super()._setup_learn(*args, **kwargs)

@@ -15,6 +15,7 @@ from rltransfer.engine.autograd.minibatches import Minibatches, Observations
 from rltransfer.engine.autograd.optimizing import fused
 from rltransfer.engine.features import FeatureCache
 from rltransfer.engine.records import Rollout, Settings, Statistics
+from rltransfer.engine.terms import Terms
 from rltransfer.heartbeat import beat
 
 
@@ -29,6 +30,7 @@ def train(
     cuda_graph: bool = False,
     notes: list[str] | None = None,
     make_gradient: Callable[..., Gradient] = Gradient,
+    terms: Terms | None = None,
 ) -> Statistics:
     """Update a policy on a rollout, as SB3's ``PPO.train`` does, with the same numbers.
 
@@ -47,6 +49,7 @@ def train(
         cuda_graph: Whether to replay the gradient as a CUDA graph, where the policy allows it.
         notes: Gets the reason why a graph that was asked for is not used.
         make_gradient: Class that computes the gradient of a minibatch.
+        terms: What is added to the loss of PPO; None for nothing.
 
     Returns:
         What SB3 would log.
@@ -54,9 +57,10 @@ def train(
     policy.set_training_mode(True)
     usable = cache if cache is not None and cache.valid() else None
     batches = Minibatches(policy, observations, rollout, usable)
-    gradient = make_gradient(policy, optimizer, batches, settings)
+    added = {} if terms is None else {"terms": terms}
+    gradient = make_gradient(policy, optimizer, batches, settings, **added)
     if cuda_graph:
-        reason = why_no_graph(policy, batches)
+        reason = "the recipe adds to the loss" if terms else why_no_graph(policy, batches)
         if reason is None:
             gradient = GraphGradient(gradient, settings.batch_size)
         elif notes is not None:
@@ -80,7 +84,7 @@ def _epochs(gradient: Gradient, rollout: Rollout) -> Statistics:
             if _diverged(losses, settings):
                 return _statistics(seen, epoch_begins, epoch, stopped=True)
             gradient.backward(losses)
-            gradient.optimizer.step()
+            gradient.step()
             beat()
     return _statistics(seen, epoch_begins, epoch, stopped=False)
 

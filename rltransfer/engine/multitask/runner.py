@@ -20,6 +20,7 @@ from rltransfer.engine.plan import Plan
 from rltransfer.engine.records import Settings, Statistics
 from rltransfer.engine.rollout import collect
 from rltransfer.engine.runner import Engine
+from rltransfer.engine.terms import Terms
 
 
 class MultiTaskEngine(Engine):
@@ -66,7 +67,7 @@ class MultiTaskEngine(Engine):
         """Tell whether ``train`` updates on the rollout buffer: always."""
         return True
 
-    def train(self, settings: Settings) -> Statistics:
+    def train(self, settings: Settings, terms: Terms | None = None) -> Statistics:
         """Update the policy on the rollout buffer; see :meth:`Engine.train`."""
         self.notes.clear()
         options: MultiTaskOptions = self._model.multitask_options

@@ -1,0 +1,10 @@
+"""What the methods of a recipe do in the updates of PPO."""
+
+# Each registers how its methods are made.
+from rltransfer.training.terms import align, regularize, renew, retain  # noqa: F401
+from rltransfer.training.terms.setting import Setting, term_of
+from rltransfer.training.terms.teacher import Teacher
+from rltransfer.training.terms.term import Batch, Seen, Term
+from rltransfer.training.terms.working import Working
+
+__all__ = ["Batch", "Seen", "Setting", "Teacher", "Term", "Working", "term_of"]

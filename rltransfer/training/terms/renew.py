@@ -1,0 +1,1 @@
+"""Terms of :mod:`rltransfer.methods.renew`."""

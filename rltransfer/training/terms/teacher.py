@@ -1,0 +1,66 @@
+"""The source as it was, to be asked while a learner moves away from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.utils import obs_as_tensor
+from torch import Tensor
+
+from rltransfer.training.terms.actions import Actions
+from rltransfer.training.terms.term import latent_of
+
+ROWS = 4096
+"""States that are evaluated at once."""
+
+
+class Teacher:
+    """A frozen policy that sees observations through its own statistics.
+
+    Args:
+        policy: The source's policy on the target's spaces. It is frozen, in evaluation mode.
+        normalize: From raw observations, an array or a dict of arrays, to what it sees.
+    """
+
+    def __init__(self, policy: Any, normalize: Callable[[Any], Any]) -> None:
+        self.policy = policy
+        self._normalize = normalize
+        policy.set_training_mode(False)
+        policy.requires_grad_(False)
+
+    def see(self, raw: Any) -> Any:
+        """Normalize observations, and put them on the policy's device."""
+        return obs_as_tensor(self._normalize(raw), self.policy.device)
+
+    @torch.no_grad()
+    def actions(self, raw: Any) -> Actions:
+        """What it would do in N states."""
+        parts = [Actions.of(self.policy.get_distribution(seen)) for seen in self._chunks(raw)]
+        log_std = [part.log_std for part in parts if part.log_std is not None]
+        outputs = torch.cat([part.outputs for part in parts])
+        return Actions(parts[0].sizes, outputs, torch.cat(log_std) if log_std else None)
+
+    @torch.no_grad()
+    def values(self, raw: Any) -> Tensor:
+        """What it thinks that N states are worth, shape (N,)."""
+        found = [self.policy.predict_values(seen).flatten() for seen in self._chunks(raw)]
+        return torch.cat(found)
+
+    @torch.no_grad()
+    def latent(self, raw: Any) -> Tensor:
+        """What its actor's head reads in N states, shape (N, width)."""
+        return torch.cat([latent_of(self.policy, seen) for seen in self._chunks(raw)])
+
+    def _chunks(self, raw: Any) -> Iterator[Any]:
+        count = len(next(iter(raw.values()))) if isinstance(raw, dict) else len(raw)
+        for start in range(0, count, ROWS):
+            yield self.see(_part(raw, slice(start, start + ROWS)))
+
+
+def _part(raw: Any, rows: slice) -> Any:
+    if isinstance(raw, dict):
+        return {key: np.asarray(part[rows]) for key, part in raw.items()}
+    return np.asarray(raw[rows])

@@ -1,0 +1,119 @@
+"""All terms of one model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.utils import obs_as_tensor
+from torch import Tensor
+
+from rltransfer.engine.terms import Evaluated
+from rltransfer.training.terms.term import Batch, Seen, Term
+
+
+class Working:
+    """Runs terms side by side, and logs them.
+
+    Args:
+        terms: With different names.
+    """
+
+    def __init__(self, terms: Sequence[Term]) -> None:
+        self.terms = tuple(terms)
+        self._raw: list[Any] = []
+        self._losses: dict[str, list[Tensor]] = {}
+
+    def rollout_begins(self, model: Any) -> None:
+        """Note the observations that the first actions of a rollout see."""
+        self._raw = []
+        self.observe(model)
+
+    def observe(self, model: Any) -> None:
+        """Note what the environments observed just now, before it was normalized."""
+        normalizer = model.get_vec_normalize_env()
+        if normalizer is not None and normalizer.norm_obs and self.terms:
+            self._raw.append(normalizer.get_original_obs())
+
+    def begin(self, model: Any) -> None:
+        """Look at the rollout before the update on it."""
+        self._losses = {}
+        seen = self._seen(model)
+        for term in self.terms:
+            term.begin(seen)
+
+    def loss(self, evaluated: Evaluated) -> Tensor | None:
+        """Give the sum of all losses on a minibatch, with their strengths."""
+        batch, total = Batch(evaluated), None
+        for term in self.terms:
+            found = term.loss(batch) if term.strength else None
+            if found is not None:
+                self._losses.setdefault(term.name, []).append(found.detach())
+                weighted = term.strength * found
+                total = weighted if total is None else total + weighted
+        return total
+
+    def differentiated(self) -> None:
+        """Let terms change gradients."""
+        for term in self.terms:
+            term.differentiated()
+
+    def stepped(self) -> None:
+        """Let terms change weights."""
+        for term in self.terms:
+            term.stepped()
+
+    def end(self) -> dict[str, float]:
+        """Finish the update.
+
+        Returns:
+            Strength and mean loss of each term, and what else it wants logged, as ``NAME/WHAT``.
+        """
+        found: dict[str, float] = {}
+        for term in self.terms:
+            found[f"{term.name}/strength"] = float(term.strength)
+            if term.name in self._losses:
+                found[f"{term.name}/loss"] = torch.stack(self._losses[term.name]).mean().item()
+            found |= {f"{term.name}/{name}": value for name, value in term.end().items()}
+        return found
+
+    def state(self) -> dict[str, Tensor]:
+        """What a resumed training needs, by ``NAME/WHAT``."""
+        return {
+            f"{term.name}/{name}": value
+            for term in self.terms
+            for name, value in term.state().items()
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what :meth:`state` gave."""
+        for term in self.terms:
+            own = f"{term.name}/"
+            term.restore({k.removeprefix(own): v for k, v in state.items() if k.startswith(own)})
+
+    def _seen(self, model: Any) -> Seen:
+        stored = model.rollout_buffer.observations
+        flat = _rows(stored)
+        # The last one is what the next rollout begins with.
+        raw = _rows(_stacked(self._raw[:-1])) if self._raw else flat
+        return Seen(
+            model=model,
+            observations=obs_as_tensor(flat, model.device),
+            raw=raw,
+            progress=1.0 - model._current_progress_remaining,
+        )
+
+
+def _rows(stored: Any) -> Any:
+    """View (steps, environments, ...) as rows."""
+    if isinstance(stored, Mapping):
+        return {key: _rows(part) for key, part in stored.items()}
+    return stored.reshape(-1, *stored.shape[2:])
+
+
+def _stacked(steps: Sequence[Any]) -> Any:
+    if isinstance(steps[0], Mapping):
+        return {key: np.stack([one[key] for one in steps]) for key in steps[0]}
+    return np.stack(steps)
