@@ -30,7 +30,8 @@ from rltransfer.experiments.controls import CONTROLS
 from rltransfer.experiments.measuring import source_of
 from rltransfer.experiments.planning import SCRATCH
 from rltransfer.experiments.writing import curves, write_report
-from rltransfer.recipe import Recipe, recipe
+from rltransfer.presets import recipe
+from rltransfer.recipe import Recipe
 from rltransfer.registry import pair
 from rltransfer.training.threads import cores
 from rltransfer_zoo import train as zoo

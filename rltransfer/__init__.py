@@ -24,8 +24,8 @@ from rltransfer.experiments import Gain, finetune, measure
 from rltransfer.layers import layer_groups
 from rltransfer.multitask import MultiTaskRun, fresh_multitask, multitask
 from rltransfer.policies.tasks import PolicyTask
+from rltransfer.presets import PRESETS as recipes
 from rltransfer.pretrain import as_agent, pretrain
-from rltransfer.recipe import PRESETS as recipes
 from rltransfer.recipe import Recipe
 from rltransfer.registry import Pair, Task, pairs, register_pair, register_task, task, tasks
 from rltransfer.training import TransferMaskablePPO, TransferPPO, TransferRecurrentPPO

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 
-from rltransfer.errors import BadArgument, RecipeError, UnknownName, suggest
+from rltransfer.errors import RecipeError, UnknownName, suggest
 from rltransfer.methods import ROLES, Method, methods_of
 from rltransfer.recipe_rules import (
     MAPPINGS,
     REALS,
     SEQUENCES,
-    TOP_DOWN,
     check_choices,
     check_contradictions,
     check_kinds,
@@ -199,33 +197,3 @@ def _plain_number(value: Any) -> Any:
 def _real(value: Any) -> Any:
     value = _plain_number(value)
     return float(value) if type(value) is int and abs(value) < 2**53 else value
-
-
-_PRESETS = {
-    # Everything fresh: the control that every gain is measured against.
-    "scratch": Recipe(
-        reset=["*"], log_std="reset", obs_stats="reset", return_stats="reset", critic="reset"
-    ),
-    "full": Recipe(),
-    "head": Recipe(freeze=["trunk"]),
-    "gradual": Recipe(freeze=["trunk"], thaw=TOP_DOWN),
-    "discriminative": Recipe(lr_decay=0.4),
-    "auto": Recipe(select="zero_shot"),
-}
-PRESETS: Mapping[str, Recipe] = MappingProxyType(_PRESETS)
-
-
-def recipe(name: str | Recipe) -> Recipe:
-    """Return a preset by name; a recipe is returned as it is.
-
-    Raises:
-        UnknownName: No preset has that name.
-        BadArgument: It is neither a name nor a recipe.
-    """
-    if isinstance(name, Recipe):
-        return name
-    if not isinstance(name, str):
-        raise BadArgument(f"recipe is {name!r}: give a Recipe, or one of {', '.join(PRESETS)}")
-    if name not in PRESETS:
-        raise UnknownName(suggest(name, PRESETS, kind="recipe"))
-    return PRESETS[name]

@@ -16,9 +16,9 @@ from rltransfer.carry import TransferReport, carry_over
 from rltransfer.choose import Choice, choose, choose_unfit
 from rltransfer.index_maps import index_maps
 from rltransfer.layers import layer_groups
+from rltransfer.presets import recipe as preset
 from rltransfer.probe import probe
 from rltransfer.recipe import Recipe
-from rltransfer.recipe import recipe as preset
 from rltransfer.statistics import statistics_fit
 from rltransfer.surgery import unfit_groups
 from rltransfer.target import check_target

@@ -18,7 +18,7 @@ from rltransfer.agents import Agent
 from rltransfer.experiments.run import Run, close, execute
 from rltransfer.experiments.signals import Stop
 from rltransfer.experiments.spec import RunSpec
-from rltransfer.recipe import recipe as preset
+from rltransfer.presets import recipe as preset
 
 CONTROL = "gymnasium.envs.classic_control"
 # A rollout takes 64 steps: the cuts are at 128, 256, 320 and 448.

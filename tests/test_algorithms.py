@@ -14,7 +14,8 @@ from transfer_cases import KINDS, adapted, layer_keys, outputs, same, samples, s
 
 import rltransfer as rlt
 from rltransfer.errors import UnknownName
-from rltransfer.recipe import PRESETS, Recipe
+from rltransfer.presets import PRESETS
+from rltransfer.recipe import Recipe
 
 PLAIN = {"ppo": PPO, "maskable_ppo": MaskablePPO, "recurrent_ppo": RecurrentPPO}
 

@@ -23,6 +23,8 @@ from rltransfer.cli import build_parser, listing, main
 from rltransfer.cli.tables import table
 from rltransfer.experiments import results
 from rltransfer.experiments.store import Store
+from rltransfer.methods import L2SP, Kickstart
+from rltransfer.presets import recipe
 
 # One short run, whatever it is.
 TINY = ("--steps", "64", "--set", "n_steps=16", "batch_size=16", "n_epochs=1")
@@ -151,6 +153,7 @@ def test_show_finds_agents_pairs_tasks_and_recipes(user: Path, capsys: Any) -> N
         "cartpole-long": r"target +rlt/CartPoleLong-v0",
         "rlt/CartPoleLong-v0": r"base +CartPole-v1",
         "gradual": "top_down",
+        "l2_sp": r"Recipe\(regularize=L2SP\(strength=0.01",
     }.items():
         assert main(["show", name]) == 0
         assert re.search(words, capsys.readouterr().out)
@@ -253,6 +256,29 @@ def test_the_label_says_what_the_recipe_is() -> None:
     assert made("--recipe", "gradual", *flags) == (gradual, "gradual-custom")
     with pytest.raises(rlt.RecipeError, match="select chooses freeze itself"):
         made("--recipe", "auto", "--freeze", "trunk")
+    added = rlt.Recipe(retain=Kickstart(strength=0.1, fade="linear"), regularize=L2SP())
+    flags = ("--method", "kickstart:strength=0.1,fade=linear", "l2_sp")
+    assert made(*flags) == (added, "full-custom")
+    assert made("--recipe", "head", "--method", "l2_sp")[1] == "head-custom"
+    for text, match in (("l2sp", "l2_sp"), ("l2_sp:strenth=1", "strength"), ("l2_sp:1", "FIELD=")):
+        with pytest.raises(rlt.TransferError, match=match):
+            made("--method", text)
+
+
+def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
+    from rltransfer.cli.commands import _recipe
+
+    path = tmp_path / "mine.json"
+    given = rlt.Recipe(freeze=["trunk"], thaw={"actor.0": 0.5}, retain=Kickstart())
+    path.write_text(given.to_json())
+    args = ["finetune", "a", "CartPole-v1", "--steps", "1", "--recipe", str(path)]
+    assert _recipe(build_parser().parse_args(args)) == (given, "mine")
+    for text, error in (("{", "not JSON"), ("[]", "no JSON object"), ('{"freez": []}', "freeze")):
+        path.write_text(text)
+        with pytest.raises(rlt.TransferError, match=error):
+            recipe(str(path))
+    with pytest.raises(rlt.BadArgument, match="cannot be read"):
+        recipe(str(tmp_path / "other.json"))
 
 
 def test_how_environments_are_stepped_changes_no_number(tiny: Path) -> None:

@@ -12,8 +12,9 @@ from transfer_cases import KINDS, SETTINGS, SMALL, adapted, source, toy
 import rltransfer as rlt
 from rltransfer.describe import HEADER, describe
 from rltransfer.errors import BadArgument
+from rltransfer.presets import PRESETS
 from rltransfer.pretrain import fresh
-from rltransfer.recipe import PRESETS, Recipe
+from rltransfer.recipe import Recipe
 
 
 def rows_of(text: str) -> dict[str, dict[str, str]]:

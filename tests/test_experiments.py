@@ -41,7 +41,8 @@ from rltransfer.experiments.benchmark import Case, benchmark, case_of
 from rltransfer.experiments.folders import attempt
 from rltransfer.experiments.planning import Comparing
 from rltransfer.experiments.store import Store
-from rltransfer.recipe import Recipe, recipe
+from rltransfer.presets import recipe
+from rltransfer.recipe import Recipe
 
 SMALL: dict[str, Any] = {"steps": 128, "points": 2, "episodes": 3}
 TRACES = "events.out.tfevents.*"

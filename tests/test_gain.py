@@ -12,7 +12,7 @@ from rltransfer.errors import BadArgument
 from rltransfer.experiments.gain import comparison, gain
 from rltransfer.experiments.run import Run
 from rltransfer.experiments.spec import RunSpec
-from rltransfer.recipe import recipe as preset
+from rltransfer.presets import recipe as preset
 
 TARGET = "rlt/CartPoleLong-v0"
 AGENT = load("cartpole")

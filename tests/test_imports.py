@@ -40,7 +40,7 @@ LAYERS = (
     ("rltransfer.check", "rltransfer.checks", "rltransfer.trajectories"),
     ("rltransfer.adapters", "rltransfer.adapting"),
     ("rltransfer.layers", "rltransfer.layer_naming"),
-    ("rltransfer.recipe", "rltransfer.recipe_rules"),
+    ("rltransfer.recipe", "rltransfer.recipe_rules", "rltransfer.presets"),
     ("rltransfer.methods", "rltransfer.methods.*"),
     ("rltransfer_envs", "rltransfer_envs.*"),
     ("rltransfer.registry", "rltransfer.task_types", "rltransfer.vectorizing"),

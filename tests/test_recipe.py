@@ -10,7 +10,8 @@ import pytest
 
 import rltransfer as rlt
 from rltransfer.errors import BadArgument, RecipeError, UnknownName
-from rltransfer.recipe import PRESETS, Recipe, recipe
+from rltransfer.presets import PRESETS, recipe
+from rltransfer.recipe import Recipe
 
 GROUPS = ["actor.0", "actor.1", "critic.*", "trunk", "heads", "*"]
 

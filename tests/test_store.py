@@ -24,7 +24,8 @@ from rltransfer.experiments.once import write_once
 from rltransfer.experiments.outcome import Outcome
 from rltransfer.experiments.store import Store
 from rltransfer.experiments.worker import failure
-from rltransfer.recipe import Recipe, recipe
+from rltransfer.presets import recipe
+from rltransfer.recipe import Recipe
 
 SMALL = {"steps": 64, "points": 1, "episodes": 2}
 

@@ -15,9 +15,9 @@ from rltransfer.agents import Agent, Card, load
 from rltransfer.callbacks import Curve, Evaluate
 from rltransfer.evaluate import evaluate
 from rltransfer.experiments.controls import control, stream
+from rltransfer.presets import recipe as preset
 from rltransfer.pretrain import versions
 from rltransfer.recipe import Recipe
-from rltransfer.recipe import recipe as preset
 from rltransfer.transfer import adapt
 
 #: Names of the encoder and of the head that all members share.

@@ -29,7 +29,8 @@ from claims import Claim, Row, conclude, document, interval, options, table, ver
 
 from rltransfer.experiments.measuring import measure_pair
 from rltransfer.metrics import auc, bootstrap_interval
-from rltransfer.recipe import Recipe, recipe
+from rltransfer.presets import recipe
+from rltransfer.recipe import Recipe
 from rltransfer.registry import pair
 
 NAME = "progressive_order"

@@ -14,6 +14,7 @@ from rltransfer.agents.hyperparameters import NAMES
 from rltransfer.agents.loading import label_of
 from rltransfer.check import check_tasks
 from rltransfer.cli import multitask, resuming
+from rltransfer.cli.methods import with_methods
 from rltransfer.cli.progress import watching
 from rltransfer.errors import BadArgument, UnknownName, suggest
 from rltransfer.evaluate import evaluate as evaluate_agent
@@ -28,9 +29,9 @@ from rltransfer.experiments.measuring import default_label
 from rltransfer.experiments.signals import catching
 from rltransfer.experiments.spec import check_whole
 from rltransfer.experiments.store import Store
+from rltransfer.presets import recipe as preset
 from rltransfer.pretrain import pretrain as run_pretrain
 from rltransfer.recipe import Recipe
-from rltransfer.recipe import recipe as preset
 from rltransfer.training.ppo import check_steps
 from rltransfer.training.threads import cores, few_threads
 
@@ -210,13 +211,19 @@ def _recipe(args: argparse.Namespace) -> tuple[Recipe, str]:
     """The preset with the fields that were given, and what to call it."""
     given = {n: getattr(args, n) for n in RECIPE_FIELDS if getattr(args, n) is not None}
     changes = {n: dict(v) if n in ("thaw", "lr_scale") else v for n, v in given.items()}
-    if args.recipe is None:
+    if args.recipe is None and not args.methods:
         # auto chooses most of these itself; what is spelled out starts from a plain transfer.
         base = "auto" if set(changes) <= {"pad_inputs"} else "full"
         label = base if not changes else "custom"
     else:
-        base, label = args.recipe, args.recipe if not changes else f"{args.recipe}-custom"
-    return preset(base).but(**changes), label
+        base = args.recipe or "full"
+        label = _label(base) if not (changes or args.methods) else f"{_label(base)}-custom"
+    return with_methods(preset(base).but(**changes), args.methods or ()), label
+
+
+def _label(recipe: str) -> str:
+    """What a recipe is called in tables and folders: the name of a file, without its suffix."""
+    return Path(recipe).stem if recipe.endswith(".json") else recipe
 
 
 def _default_folder(args: argparse.Namespace, label: str) -> Path:
@@ -251,7 +258,7 @@ def _controls(args: argparse.Namespace) -> dict[str, Any]:
 
 def _recipes(args: argparse.Namespace) -> dict[str, Recipe]:
     """Scratch, and the presets that were named, with the changes that hold for all of them."""
-    arms = {name: preset(name) for name in args.recipes or ["auto"] if name != "scratch"}
+    arms = {_label(name): preset(name) for name in args.recipes or ["auto"] if name != "scratch"}
     if args.obs_stats:
         changed = {name: arm.but(obs_stats=args.obs_stats) for name, arm in arms.items()}
         arms = {f"{name}-{args.obs_stats}-stats": arm for name, arm in changed.items()}

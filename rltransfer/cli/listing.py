@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 from rltransfer.agents import Card, Score, agents, hub, load
 from rltransfer.agents.loading import is_file
+from rltransfer.cli import methods
 from rltransfer.cli.tables import table, terminal_width
 from rltransfer.errors import UnknownName, suggest
-from rltransfer.recipe import PRESETS
+from rltransfer.methods import METHODS
+from rltransfer.presets import PRESETS
 from rltransfer.registry import pairs, task, tasks
 
 Rows = list[tuple[str, ...]]
@@ -31,8 +33,8 @@ def show(args: argparse.Namespace) -> int:
     """Show one thing by name, or an agent by its path."""
     found = [text for text in (look(args.name) for look in _LOOKS) if text]
     if not found:
-        known = [*agents(), *pairs(), *tasks(), *PRESETS]
-        raise UnknownName(suggest(args.name, known, kind="agent, pair, task or recipe"))
+        known = [*agents(), *pairs(), *tasks(), *PRESETS, *METHODS]
+        raise UnknownName(suggest(args.name, known, kind="agent, pair, task, recipe or method"))
     print("\n\n".join(found))
     return 0
 
@@ -63,11 +65,16 @@ def _recipes() -> tuple[tuple[str, ...], Rows]:
     return ("name", "fields that differ from the default"), rows
 
 
+def _methods() -> tuple[tuple[str, ...], Rows]:
+    return ("name", "field of a recipe", "defaults", "what it does"), methods.listed()
+
+
 TABLES: dict[str, Callable[[], tuple[tuple[str, ...], Rows]]] = {
     "tasks": _tasks,
     "pairs": _pairs,
     "agents": _agents,
     "recipes": _recipes,
+    "methods": _methods,
 }
 
 
@@ -89,7 +96,7 @@ def _show_recipe(name: str) -> str:
     return f"recipe {name}: {PRESETS[name].to_json()}" if name in PRESETS else ""
 
 
-_LOOKS = (_show_agent, _show_pair, _show_task, _show_recipe)
+_LOOKS = (_show_agent, _show_pair, _show_task, _show_recipe, methods.shown)
 
 
 def _fields(thing: object) -> str:

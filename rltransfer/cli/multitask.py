@@ -13,8 +13,8 @@ from rltransfer.multitask import MultiTaskRun, multitask
 from rltransfer.multitask.tasks import Sharing, require_played
 from rltransfer.policies.conditioning import CONDITIONINGS
 from rltransfer.policies.trunks import TRUNKS
+from rltransfer.presets import recipe as preset
 from rltransfer.recipe import Recipe
-from rltransfer.recipe import recipe as preset
 
 # Flags that are passed on as they are; those that were not given stay out.
 _PASSED = (

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from rltransfer.cli import commands, exporting, importing, listing, multitask
 from rltransfer.experiments.controls import CONTROLS
 from rltransfer.experiments.engines import EngineName
-from rltransfer.recipe import PRESETS
+from rltransfer.presets import PRESETS
 from rltransfer.training import TRANSFER_ALGORITHMS
 from rltransfer.vec import Vec
 
@@ -42,13 +42,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _ls(sub: Any) -> None:
-    p = sub.add_parser("ls", help="list tasks, pairs, agents and recipes")
+    p = sub.add_parser("ls", help="list tasks, pairs, agents, recipes and methods")
     p.add_argument("what", nargs="?", choices=list(listing.TABLES), help="one of them only")
     p.set_defaults(command=listing.ls)
 
 
 def _show(sub: Any) -> None:
-    p = sub.add_parser("show", help="show a task, pair, agent or recipe")
+    p = sub.add_parser("show", help="show a task, pair, agent, recipe or method")
     p.add_argument("name")
     p.set_defaults(command=listing.show)
 
@@ -85,7 +85,10 @@ def _finetune(sub: Any) -> None:
     p.add_argument("--steps", type=int, required=True, help="environment steps on the target")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--out", type=Path, default=None, help="folder (default runs/SOURCE__TARGET...)")
-    p.add_argument("--recipe", help=f"{', '.join(PRESETS)} (default auto)")
+    words = f"{', '.join(PRESETS)}, or a recipe's JSON file (default auto)"
+    p.add_argument("--recipe", help=words)
+    words = "methods to add, see `rltransfer ls methods`"
+    _several(p, "--method", dest="methods", metavar="NAME[:FIELD=VALUE,...]", help=words)
     _several(p, "--freeze", metavar="GROUP", help="layer groups that do not train")
     _several(p, "--thaw", metavar="GROUP=FRACTION", type=_pair, help="... until then")
     _several(p, "--reset", metavar="GROUP", help="layer groups that start fresh")
@@ -119,7 +122,10 @@ def _benchmark(sub: Any) -> None:
     p.add_argument("--source", action="append", help=words)
     p.add_argument("--target", help="Gymnasium id or module:Id, instead of --pair")
     p.add_argument(
-        "--recipes", action="extend", type=_names, help="names, with commas (default auto)"
+        "--recipes",
+        action="extend",
+        type=_names,
+        help="names or JSON files, with commas (default auto)",
     )
     _obs_stats(p)
     words = f"names of control arms, with commas, or all: {', '.join(CONTROLS)}"

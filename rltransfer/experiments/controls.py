@@ -18,8 +18,8 @@ import torch
 from rltransfer.agents import Agent
 from rltransfer.errors import BadArgument, UnknownName, suggest
 from rltransfer.layers import TRUNK, layer_groups, select
+from rltransfer.presets import recipe as preset
 from rltransfer.recipe import Recipe
-from rltransfer.recipe import recipe as preset
 from rltransfer.report import KNOWLEDGE_CONTROLS, SCRATCH
 
 # Heads fresh, critic refitted: what a trunk without a task needs to have a fair chance.

@@ -14,9 +14,9 @@ from rltransfer.experiments.checkpoints import Checkpoints
 from rltransfer.experiments.run import Report, Run, close, execute
 from rltransfer.experiments.signals import Stop
 from rltransfer.experiments.spec import RunSpec
+from rltransfer.presets import recipe as preset
 from rltransfer.pretrain import as_agent
 from rltransfer.recipe import Recipe
-from rltransfer.recipe import recipe as preset
 from rltransfer.registry import task
 from rltransfer.training.ppo import TransferPPO
 

@@ -16,8 +16,8 @@ from rltransfer.experiments.gain import Gain
 from rltransfer.experiments.jobs import Watch
 from rltransfer.experiments.planning import SCRATCH, Comparing
 from rltransfer.experiments.spec import check_seed
+from rltransfer.presets import recipe as preset
 from rltransfer.recipe import Recipe
-from rltransfer.recipe import recipe as preset
 from rltransfer.registry import Pair
 from rltransfer.vec import Vec
 

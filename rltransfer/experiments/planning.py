@@ -12,8 +12,8 @@ from rltransfer.experiments import controls
 from rltransfer.experiments.controls import FROM_SCRATCH, Control, control
 from rltransfer.experiments.jobs import Job
 from rltransfer.experiments.spec import RunSpec, source_hash
+from rltransfer.presets import recipe as preset
 from rltransfer.recipe import Recipe
-from rltransfer.recipe import recipe as preset
 from rltransfer.report import SCRATCH
 
 TUNED = "scratch-tuned"

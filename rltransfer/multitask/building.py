@@ -30,8 +30,8 @@ from rltransfer.multitask.tasks import (
 from rltransfer.policies.multitask import MultiTaskPolicy
 from rltransfer.policies.recurrent import MultiTaskLstmPolicy
 from rltransfer.policies.tasks import PolicyTask
+from rltransfer.presets import recipe as preset
 from rltransfer.recipe import Recipe
-from rltransfer.recipe import recipe as preset
 from rltransfer.training.build import build_model
 from rltransfer.training.multitask import (
     MultiTaskPPO,
