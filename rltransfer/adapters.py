@@ -22,6 +22,7 @@ from rltransfer.errors import BadArgument, SpaceMismatch, UnknownName, suggest
 
 __all__ = [
     "ADAPTERS",
+    "AppendObservation",
     "MapActions",
     "PadObservation",
     "PermuteActions",
@@ -106,6 +107,35 @@ class PadObservation(gym.ObservationWrapper, RecordConstructorArgs):
         return padded
 
 
+class AppendObservation(gym.ObservationWrapper, RecordConstructorArgs):
+    """Puts the same numbers at the end of every observation.
+
+    For telling a policy which of several tasks it plays, such as by a one-hot vector.
+
+    Args:
+        env: Environment with a one-dimensional Box of observations.
+        values: The numbers, at least one, finite.
+
+    Raises:
+        SpaceMismatch: The observations are not a one-dimensional Box.
+        BadArgument: There are no numbers, or one is not finite.
+    """
+
+    def __init__(self, env: gym.Env, values: Sequence[float]) -> None:
+        box = _flat_box(env.observation_space, "observations", "AppendObservation")
+        numbers = [float(value) for value in values]
+        if not numbers or not np.isfinite(numbers).all():
+            raise BadArgument(f"values is {values!r}: give one finite number or more")
+        RecordConstructorArgs.__init__(self, values=numbers)
+        gym.ObservationWrapper.__init__(self, env)
+        self._values = np.array([_as_dtype(value, box.dtype) for value in numbers], box.dtype)
+        self.observation_space = _box(self.observation(box.low), self.observation(box.high), box)
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        """Append to an observation of shape (n,)."""
+        return np.concatenate([observation, self._values])
+
+
 class MapActions(gym.ActionWrapper, RecordConstructorArgs):
     """Translates the policy's discrete actions into the target's.
 
@@ -185,7 +215,11 @@ class PermuteActions(gym.ActionWrapper, RecordConstructorArgs):
 
 
 ADAPTERS: dict[str, type[gym.Wrapper]] = {
-    kind.__name__: kind for kind in (SelectObservation, PadObservation, MapActions, PermuteActions)
+    kind.__name__: kind
+    for kind in (
+        *(SelectObservation, PadObservation, AppendObservation),
+        *(MapActions, PermuteActions),
+    )
 }
 """Adapters by the name that users type."""
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import gymnasium as gym
+import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import DummyVecEnv
 
+import rltransfer as rlt
+from rltransfer.agents import Agent, Card
+from rltransfer.carry import carry_over
 from rltransfer.methods import L2SP, Kickstart
+from rltransfer.recipe import Recipe
+from rltransfer.training.build import build_model
 from rltransfer.training.terms.actions import Actions, kl
 from rltransfer.training.terms.fading import faded
-from rltransfer.training.terms.regularize import L2SPTerm
+from rltransfer.training.terms.pull import Pull, Pulled
 
 
 def test_divergence_of_choices_by_hand() -> None:
@@ -46,11 +56,81 @@ def test_strengths_fade() -> None:
     assert faded(ratio, 0.9, ratio=0.25) == 0.75 and faded(ratio, 0.1, ratio=2) == 0
 
 
-def test_l2_sp_by_hand() -> None:
+def test_squared_distances_by_hand() -> None:
     copied, fresh = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([3.0])
-    term = L2SPTerm(L2SP(strength=0.1, fresh=0.05), {"w": copied}, [fresh])
+    pulled = [Pulled("w", copied, copied.detach().clone()), Pulled("b", fresh, 0.0, 0.5)]
     with torch.no_grad():
         copied += 1
-    loss = term.loss(None)  # type: ignore[arg-type]
-    assert loss is not None
-    assert 0.1 * loss.item() == pytest.approx(0.1 / 2 * 2 + 0.05 / 2 * 9)
+    term = Pull("l2_sp", pulled)
+    assert term.loss(None).item() == pytest.approx(2 / 2 + 0.5 * 9 / 2)  # type: ignore[arg-type]
+    loss, gradients = term.by_weights({"w": copied.detach().numpy(), "other": np.ones(3)})
+    assert loss == pytest.approx(1) and gradients.keys() == {"w"}
+    assert gradients["w"].tolist() == [1, 1]
+
+
+SPACES = {
+    "discrete": spaces.Discrete(3),
+    "several": spaces.MultiDiscrete([3, 2]),
+    "coins": spaces.MultiBinary(2),
+    "box": spaces.Box(-1, 1, (2,)),
+}
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_closed_form_adds_what_autograd_adds(space: str) -> None:
+    """One update by either, with a divergence at the outputs and distances at the weights."""
+    ends = {}
+    for path in ("closed_form", "autograd"):
+        model = _small(SPACES[space])
+        recipe = Recipe(retain=Kickstart(strength=2), regularize=L2SP(strength=0.5, fresh=0.1))
+        source = Agent.from_model(model, card=Card(name="small", task="none", steps=1))
+        learner: Any = _small(SPACES[space])
+        carry_over(learner, source, "none", recipe)
+        with torch.no_grad():
+            for parameter in learner.policy.parameters():
+                parameter += 0.1
+        learner.engine_options = rlt.EngineOptions(path=path)
+        learner.learn(64)
+        assert learner._running().plan().path == path
+        ends[path] = [parameter.detach().numpy() for parameter in learner.policy.parameters()]
+        logged = learner.logger.name_to_value
+        ends[path].append(np.array([logged[name] for name in LOGGED]))
+    for one, other in zip(*ends.values(), strict=True):
+        assert np.allclose(one, other, atol=2e-6), np.abs(one - other).max()
+
+
+LOGGED = ("transfer/kickstart/loss", "transfer/l2_sp/loss", "train/loss")
+
+
+def _small(space: spaces.Space) -> Any:
+    venv = DummyVecEnv([lambda: Still(space)] * 2)
+    options = {"n_steps": 16, "batch_size": 16, "n_epochs": 2}
+    kwargs = {"net_arch": [8, 8]}
+    return build_model(
+        "ppo", "MlpPolicy", venv, policy_kwargs=kwargs, hyperparameters=options, seed=0
+    )
+
+
+class Still(gym.Env[Any, Any]):
+    """Observations and rewards at random, whatever is done."""
+
+    observation_space = spaces.Box(-1, 1, (3,))
+
+    def __init__(self, actions: spaces.Space) -> None:
+        self.action_space = actions
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return self._look(), {}
+
+    def step(self, action: Any) -> Any:
+        return (
+            self._look(),
+            float(self.np_random.random()),
+            self.np_random.random() < 0.1,
+            False,
+            {},
+        )
+
+    def _look(self) -> Any:
+        return self.np_random.uniform(-1, 1, 3).astype(np.float32)

@@ -92,15 +92,15 @@ class Engine:
 
         Args:
             settings: Hyperparameters of this moment.
-            terms: What is added to the loss, which takes torch's autograd; None for nothing.
+            terms: What is added to the loss; torch's autograd where closed form cannot.
         """
         model, buffer, plan = self._model, self._model.rollout_buffer, self.plan()
         self.notes.clear()
         rollout = _rollout(buffer)
-        if plan.path == "closed_form" and terms is None:
+        if plan.path == "closed_form" and (terms is None or terms.closed):
             source = self._source or self._new_source()
             take = source.reader(buffer.observations)
-            return self._closed_form().train(take, rollout, settings)
+            return self._closed_form().train(take, rollout, settings, terms)
         return autograd.train(
             model.policy,
             model.policy.optimizer,

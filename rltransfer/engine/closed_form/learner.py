@@ -14,6 +14,7 @@ from rltransfer.engine.closed_form.layout import Layout
 from rltransfer.engine.closed_form.network import Network
 from rltransfer.engine.closed_form.update import Update
 from rltransfer.engine.records import Rollout, Settings, Statistics, Take
+from rltransfer.engine.terms import Terms
 
 
 class Learner:
@@ -88,7 +89,9 @@ class Learner:
                 found[rows] = network.head.log_prob(outputs, state.log_std, prepared[rows])
         return found
 
-    def train(self, take: Take, rollout: Rollout, settings: Settings) -> Statistics:
+    def train(
+        self, take: Take, rollout: Rollout, settings: Settings, terms: Terms | None = None
+    ) -> Statistics:
         """Update policy and optimizer as ``PPO.train`` of Stable-Baselines3 does.
 
         Both hold the result of whole minibatches, also when an exception or Ctrl-C ends it.
@@ -98,8 +101,9 @@ class Learner:
                 (rows, features); the same object twice where they share features.
             rollout: What was collected.
             settings: Hyperparameters.
+            terms: What is added to the loss, all of it closed; None for nothing.
 
         Raises:
             ValueError: The actor's outputs are not numbers.
         """
-        return Update(self._network, self._optimizer, rollout, settings).run(take)
+        return Update(self._network, self._optimizer, rollout, settings, terms).run(take)

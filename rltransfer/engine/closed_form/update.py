@@ -23,6 +23,7 @@ from rltransfer.engine.closed_form.kernels.entries import (
 from rltransfer.engine.closed_form.network import Network
 from rltransfer.engine.closed_form.tower import Workspace, lowest_of
 from rltransfer.engine.records import Rollout, Settings, Statistics, Take
+from rltransfer.engine.terms import Terms
 from rltransfer.heartbeat import beat
 
 
@@ -57,14 +58,22 @@ class Update:
         optimizer: Its ``torch.optim.Adam``.
         rollout: What was collected.
         settings: Hyperparameters.
+        terms: What is added to the loss; None for nothing.
     """
 
     def __init__(
-        self, network: Network, optimizer: Any, rollout: Rollout, settings: Settings
+        self,
+        network: Network,
+        optimizer: Any,
+        rollout: Rollout,
+        settings: Settings,
+        terms: Terms | None = None,
     ) -> None:
         self._network = network
         self._settings = settings
         self._permutation = rollout.permutation
+        self._terms = terms
+        self._added = 0.0
         layout = network.layout
         self._rollout = Shuffled(
             rows=np.arange(len(rollout.actions)),
@@ -79,6 +88,8 @@ class Update:
         self._actor = [layer.of(flat) if layer.trains else None for layer in layout.actor]
         self._critic = [layer.of(flat) if layer.trains else None for layer in layout.critic]
         self._log_std = layout.log_std_of(flat)
+        self._trained = layout.trained()
+        self._gradients = {one.name: one.of(flat) for one in self._trained}
         # Of a tower without a layer that trains, the last one still has to run.
         self._starts = [
             min(lowest_of(gradients), len(gradients) - 1)
@@ -121,8 +132,14 @@ class Update:
         acting, judging = inputs.load(part.rows)
         self._actor_loss(part, acting, totals)
         self._critic_loss(part, judging, totals)
+        if self._terms is not None:
+            log_std, delta = (state.log_std, self._log_std), acting.deltas[-1]
+            self._added = self._terms.at_outputs(part.rows, acting.outputs, log_std, delta)
         network.actor.backward(state.actor, acting, self._actor)
         network.critic.backward(state.critic, judging, self._critic)
+        if self._terms is not None:
+            weights = {one.name: state.views[0][one.index] for one in self._trained}
+            self._added += self._terms.at_weights(weights, self._gradients)
 
     def _actor_loss(self, part: Shuffled, workspace: Workspace, totals: np.ndarray) -> None:
         network, state, settings = self._network, self._network.state, self._settings
@@ -160,6 +177,6 @@ class Update:
             entropy_loss=float(means[ENTROPY_LOSS]),
             approx_kl=float(table[begun:, KL].mean()),
             clip_fraction=float(means[CLIP_FRACTION]),
-            loss=float(loss + settings.vf_coef * last[VALUE_LOSS]),
+            loss=float(loss + settings.vf_coef * last[VALUE_LOSS] + self._added),
             **ended,
         )

@@ -2,48 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-import torch
-from torch import Tensor
-
 from rltransfer.methods import L2SP
 from rltransfer.training.terms.fading import faded
+from rltransfer.training.terms.pull import Pull, Pulled
 from rltransfer.training.terms.setting import Setting, term_of
-from rltransfer.training.terms.term import Batch, Seen, Term
+from rltransfer.training.terms.term import Seen, Term
 
 
-class L2SPTerm(Term):
-    """Squared distance from where copied weights began, and squares of the fresh ones.
+class FadingPull(Pull):
+    """Squared distances of weights, with a strength that fades.
 
     Args:
         method: The method.
-        copied: Copied parameters by name.
-        fresh: Fresh ones.
+        pulled: The parameters and where they are pulled to.
     """
 
-    def __init__(self, method: L2SP, copied: Mapping[str, Tensor], fresh: Sequence[Tensor]) -> None:
-        self.name = method.name
+    def __init__(self, method: L2SP, pulled: list[Pulled]) -> None:
+        super().__init__(method.name, pulled)
         self._method = method
-        self._copied = list(copied.values())
-        self._origin = [one.detach().clone() for one in self._copied]
-        self._fresh = list(fresh)
 
     def begin(self, seen: Seen) -> None:
         """Set the strength."""
         self.strength = faded(self._method, seen.progress)
 
-    def loss(self, batch: Batch) -> Tensor | None:
-        """Give half the squared distances; ``fresh`` is relative to ``strength``."""
-        pairs = zip(self._copied, self._origin, strict=True)
-        total = sum(((now - then).square().sum() for now, then in pairs), torch.zeros(()))
-        share = self._method.fresh / self._method.strength
-        small = sum((one.square().sum() for one in self._fresh), torch.zeros(()))
-        return 0.5 * (total + share * small)
-
 
 @term_of.register
 def _(method: L2SP, setting: Setting) -> Term:
-    named = setting.parameters()
-    copied = {name: one for name, one in named.items() if name in setting.copied}
-    return L2SPTerm(method, copied, [one for name, one in named.items() if name not in copied])
+    # The strength of fresh weights is relative to that of the copied ones, which fades for both.
+    share = method.fresh / method.strength
+    pulled = [
+        Pulled(name, one, one.detach().clone())
+        if name in setting.copied
+        else Pulled(name, one, 0.0, share)
+        for name, one in setting.parameters().items()
+    ]
+    return FadingPull(method, pulled)

@@ -11,6 +11,7 @@ from stable_baselines3.common.utils import obs_as_tensor
 from torch import Tensor
 
 from rltransfer.engine.terms import Evaluated
+from rltransfer.training.terms.closed import ClosedTerm
 from rltransfer.training.terms.term import Batch, Seen, Term
 
 
@@ -78,6 +79,49 @@ class Working:
                 found[f"{term.name}/loss"] = torch.stack(self._losses[term.name]).mean().item()
             found |= {f"{term.name}/{name}": value for name, value in term.end().items()}
         return found
+
+    @property
+    def closed(self) -> bool:
+        """Whether closed form can train with all that take part in this update."""
+        return all(isinstance(one, ClosedTerm) or not one.strength for one in self.terms)
+
+    def at_outputs(
+        self,
+        rows: np.ndarray,
+        outputs: np.ndarray,
+        log_std: tuple[np.ndarray, np.ndarray],
+        delta: np.ndarray,
+    ) -> float:
+        """Add to the gradient by the actor's outputs; see :mod:`rltransfer.engine.terms`."""
+        total = 0.0
+        for term in self._closed_terms():
+            found = term.by_outputs(rows, outputs, log_std[0])
+            if found is None:
+                continue
+            delta += term.strength * found.outputs
+            if found.log_std is not None:
+                log_std[1][...] += term.strength * found.log_std
+            total += self._note(term, found.loss)
+        return total
+
+    def at_weights(
+        self, weights: Mapping[str, np.ndarray], gradients: Mapping[str, np.ndarray]
+    ) -> float:
+        """Add to the gradients by weights; see :mod:`rltransfer.engine.terms`."""
+        total = 0.0
+        for term in self._closed_terms():
+            loss, found = term.by_weights(weights)
+            for name, gradient in found.items():
+                gradients[name][...] += term.strength * gradient
+            total += self._note(term, loss) if found else 0.0
+        return total
+
+    def _closed_terms(self) -> list[ClosedTerm]:
+        return [one for one in self.terms if isinstance(one, ClosedTerm) and one.strength]
+
+    def _note(self, term: Term, loss: float) -> float:
+        self._losses.setdefault(term.name, []).append(torch.tensor(loss))
+        return term.strength * loss
 
     def state(self) -> dict[str, Tensor]:
         """What a resumed training needs, by ``NAME/WHAT``."""
