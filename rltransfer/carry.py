@@ -17,6 +17,7 @@ from rltransfer.index_maps import IndexMaps, index_maps
 from rltransfer.layers import layer_groups
 from rltransfer.misfits import left_behind
 from rltransfer.recipe import Recipe
+from rltransfer.source_states import source_states
 from rltransfer.statistics import carry_statistics, fix_observations
 from rltransfer.surgery import TensorCopy, apply_copy, plan_copy
 from rltransfer.teaching import teacher_on
@@ -115,6 +116,7 @@ def _terms(model: TransferMixin, agent: Agent, target: str, recipe: Recipe) -> W
         groups=model.transfer.scheduler.groups,
         copied=frozenset(model.transfer.origin),
         make_teacher=lambda: teacher_on(model, agent, recipe),
+        make_states=lambda n: source_states(agent, n, model.seed, device=model.device),
         seed=model.seed,
     )
     return Working([term_of(one, setting) for one in methods])

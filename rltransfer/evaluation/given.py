@@ -15,7 +15,7 @@ from stable_baselines3.common.preprocessing import (
     is_image_space,
     is_image_space_channels_first,
 )
-from stable_baselines3.common.vec_env import VecTransposeImage
+from stable_baselines3.common.vec_env import VecEnv, VecTransposeImage
 
 from rltransfer.agents.agent import Agent
 from rltransfer.agents.multitask.names import of_one_task
@@ -97,7 +97,10 @@ def _without_import(task: str) -> str:
 
 
 def require_fit(
-    model: BaseAlgorithm, env: gym.Env, task: str, normalization: Normalization | None
+    model: BaseAlgorithm,
+    env: gym.Env | VecEnv,
+    task: str,
+    normalization: Normalization | None,
 ) -> None:
     """Refuse a model whose spaces are not those of a task.
 
@@ -106,7 +109,7 @@ def require_fit(
 
     Args:
         model: The model.
-        env: An environment of the task.
+        env: An environment of the task, or several.
         task: Its id, for the message.
         normalization: How observations are normalized; after it they need not be images.
 

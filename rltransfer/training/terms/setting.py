@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, singledispatch
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gymnasium import spaces
 from torch import Tensor
 
 from rltransfer.agents import Agent
-from rltransfer.errors import RecipeError
+from rltransfer.errors import RecipeError, TransferError
 from rltransfer.layers import LayerGroup
 from rltransfer.methods import Method
 from rltransfer.recipe import Recipe
 from rltransfer.training.terms.teacher import Teacher
 from rltransfer.training.terms.term import Term
+
+if TYPE_CHECKING:
+    from rltransfer.source_states import SourceStates
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +34,10 @@ class Setting:
         groups: Layer groups of the model's policy.
         copied: Names of the parameters that came from the source.
         make_teacher: Makes the source's policy on the target's spaces.
+        make_states: Lets the source play a number of steps of its own task.
         seed: Seed of the run; None for none.
 
-    Methods may be asked for more than once; the teacher is made once.
+    What methods ask for more than once, teacher and states, is made once.
     """
 
     model: Any
@@ -42,7 +47,9 @@ class Setting:
     groups: Mapping[str, LayerGroup]
     copied: frozenset[str]
     make_teacher: Callable[[], Teacher]
+    make_states: Callable[[int], SourceStates]
     seed: int | None = None
+    _states: dict[int, SourceStates] = field(default_factory=dict, init=False)
 
     @cached_property
     def teacher(self) -> Teacher:
@@ -52,6 +59,35 @@ class Setting:
             RecipeError: It cannot act there.
         """
         return self.make_teacher()
+
+    def source_states(self, count: int) -> SourceStates:
+        """Steps of the source on its own task, the same for all who ask for as many.
+
+        Args:
+            count: Number of states.
+
+        Raises:
+            RecipeError: Its task is not known, or shows other observations than the target.
+        """
+        self._require_same_observations()
+        if count not in self._states:
+            try:
+                self._states[count] = self.make_states(count)
+            except TransferError as error:
+                raise RecipeError(f"a method of the recipe cannot work: {error}") from error
+        return self._states[count]
+
+    def _require_same_observations(self) -> None:
+        source, target = self.agent.observation_space, self.model.observation_space
+        mapped = self.recipe.inputs is not None or self.recipe.pad_inputs
+        if mapped or not _same_arrays(source, target):
+            raise RecipeError(
+                f"a method of the recipe shows the learner what the source observes on its own "
+                f"task, {source}, which is not what the target shows"
+                f"{', as the recipe maps inputs' if mapped else f', {target}'}: register the "
+                "target with a Gymnasium wrapper that shows what the source saw, or take a method "
+                "that works in the target's states, such as Kickstart()"
+            )
 
     def parameters(self, *, actor_only: bool = True) -> dict[str, Tensor]:
         """Parameters by name.
@@ -66,6 +102,15 @@ class Setting:
 
 def _is_critic(name: str, actor_only: bool) -> bool:
     return actor_only and name.startswith("critic.")
+
+
+def _same_arrays(one: spaces.Space, other: spaces.Space) -> bool:
+    """Whether observations are the same kind of arrays; bounds of numbers may differ."""
+    if isinstance(one, spaces.Dict) and isinstance(other, spaces.Dict):
+        return one.keys() == other.keys() and all(_same_arrays(one[k], other[k]) for k in one)
+    if isinstance(one, spaces.Box) and isinstance(other, spaces.Box):
+        return one.shape == other.shape and one.dtype == other.dtype
+    return one == other
 
 
 @singledispatch
