@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.vec_env import VecNormalize
 
 from rltransfer.agents import Agent
@@ -15,6 +16,8 @@ from rltransfer.critic_mode import blank_head, critic_groups, critic_mode
 from rltransfer.errors import RecipeError
 from rltransfer.index_maps import IndexMaps, index_maps
 from rltransfer.layers import layer_groups
+from rltransfer.levels import performance_next_to
+from rltransfer.methods import Fading
 from rltransfer.misfits import left_behind
 from rltransfer.recipe import Recipe
 from rltransfer.source_states import source_states
@@ -51,14 +54,18 @@ class TransferReport:
 
 
 def carry_over(
-    model: TransferMixin, agent: Agent, target: str, recipe: Recipe, choice: Choice | None = None
+    model: TransferMixin,
+    agent: Agent,
+    target: str | EnvSpec,
+    recipe: Recipe,
+    choice: Choice | None = None,
 ) -> None:
     """Make a fresh model start from a source, as a recipe says.
 
     Args:
         model: A fresh model on the target, with the source's architecture. Changed in place.
         agent: The source.
-        target: Gymnasium id of the target.
+        target: Gymnasium id or spec of the target.
         recipe: The recipe to follow.
         choice: How it was chosen, if ``"auto"`` chose it.
 
@@ -68,7 +75,7 @@ def carry_over(
         UnknownName: It names a layer group that the policy does not have.
     """
     groups = layer_groups(model.policy)
-    critic = critic_mode(agent, model, groups, recipe)
+    critic, name = critic_mode(agent, model, groups, recipe), _name(target)
     also = critic_groups(critic, groups, recipe)
     maps = index_maps(agent, model.policy, groups, recipe)
     tensors = plan_copy(agent, model.policy, groups, recipe, maps, also)
@@ -90,7 +97,7 @@ def carry_over(
         origin=_origin(model, tensors),
         refit=CriticRefit(recipe.refit_rollouts) if critic == "refit" else None,
         spent=choice.steps if choice else 0,
-        report=TransferReport(agent.card.name, target, recipe, tuple(tensors), notes, choice),
+        report=TransferReport(agent.card.name, name, recipe, tuple(tensors), notes, choice),
     )
     model.transfer.terms = _terms(model, agent, target, recipe)
 
@@ -99,7 +106,9 @@ TERM_ROLES = ("retain", "regularize", "align", "renew")
 """Fields of a recipe whose methods work in updates."""
 
 
-def _terms(model: TransferMixin, agent: Agent, target: str, recipe: Recipe) -> Working | None:
+def _terms(
+    model: TransferMixin, agent: Agent, target: str | EnvSpec, recipe: Recipe
+) -> Working | None:
     methods = [one for one in recipe.methods if one.role in TERM_ROLES]
     if not methods or model.transfer is None:
         return None
@@ -111,7 +120,7 @@ def _terms(model: TransferMixin, agent: Agent, target: str, recipe: Recipe) -> W
     setting = Setting(
         model=model,
         agent=agent,
-        target=target,
+        target=_name(target),
         recipe=recipe,
         groups=model.transfer.scheduler.groups,
         copied=frozenset(model.transfer.origin),
@@ -119,7 +128,16 @@ def _terms(model: TransferMixin, agent: Agent, target: str, recipe: Recipe) -> W
         make_states=lambda n: source_states(agent, n, model.seed, device=model.device),
         seed=model.seed,
     )
-    return Working([term_of(one, setting) for one in methods])
+    terms = [term_of(one, setting) for one in methods]
+    performance = None
+    if any(isinstance(one, Fading) and one.fade == "performance" for one in methods):
+        performance, steps = performance_next_to(setting.teacher, target, seed=model.seed)
+        model.transfer.spent += steps
+    return Working(terms, performance)
+
+
+def _name(target: str | EnvSpec) -> str:
+    return target if isinstance(target, str) else target.id
 
 
 def _refresh_noise(model: TransferMixin) -> None:

@@ -15,17 +15,9 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from rltransfer.agents import Agent
 from rltransfer.errors import BadArgument
-from rltransfer.evaluate import random_score
-from rltransfer.registry import Task, task, tasks
 from rltransfer.training.critic import bootstrapped_returns, explained_variance
 from rltransfer.training.threads import few_threads
-from rltransfer.vec import make_vec
-
-EPISODES = 5
-# Apart from the training seeds 0, 1, 2, ... and from the held-out evaluation seeds.
-PROBE_SEED = 2_000_000
-# Ends the episodes of an environment without a time limit.
-LONGEST = 5_000
+from rltransfer.trials import Act, Trial, first_seed, random_level, task_of, try_out
 
 
 @dataclass(frozen=True)
@@ -45,20 +37,8 @@ class Probe:
     steps: int
 
 
-@dataclass
-class _Trace:
-    """Arrays over (steps, episodes); after an episode's end, ``alive`` is False."""
-
-    rewards: list[np.ndarray] = field(default_factory=list)
-    values: list[np.ndarray] = field(default_factory=list)
-    logits: list[np.ndarray] = field(default_factory=list)
-    dones: list[np.ndarray] = field(default_factory=list)
-    truncated: list[np.ndarray] = field(default_factory=list)
-    alive: list[np.ndarray] = field(default_factory=list)
-
-
 def probe(model: Any, agent: Agent, target: str | EnvSpec, *, seed: int | None) -> Probe:
-    """Run the source, already carried over to the target, for :data:`EPISODES` episodes.
+    """Run the source, already carried over to the target, for a few episodes.
 
     Args:
         model: The model on the target, all of it copied from the source.
@@ -66,45 +46,40 @@ def probe(model: Any, agent: Agent, target: str | EnvSpec, *, seed: int | None) 
         target: The target.
         seed: Shifts the probe's episodes, so that runs with several seeds see different ones.
     """
-    first = PROBE_SEED + EPISODES * (seed or 0)
+    first, asked = first_seed(seed), _Asked()
     with few_threads(model.policy.parameters()):
-        trace = _run(model, target, first)
-    alive = np.stack(trace.alive)
-    score = float((np.stack(trace.rewards) * alive).sum(axis=0).mean())
+        trial = try_out(target, _source_actions(model, asked), first)
     low, high, extra = _levels(agent, target, first)
     return Probe(
-        score=(score - low) / (high - low),
-        critic_fit=_critic_fit(model, trace, alive),
-        logits=np.concatenate(trace.logits) if trace.logits else None,
-        steps=int(alive.sum()) + extra,
+        score=(trial.score - low) / (high - low),
+        critic_fit=_critic_fit(model, trial, asked),
+        logits=np.concatenate(asked.logits) if asked.logits else None,
+        steps=trial.steps + extra,
     )
 
 
-def _run(model: Any, target: str | EnvSpec, seed: int) -> _Trace:
-    venv = make_vec(target, EPISODES, seed=seed)
-    try:
-        return _episodes(model, venv)
-    finally:
-        venv.close()
+@dataclass
+class _Asked:
+    """What a policy said on the way, by step: of all rows, or of those alive."""
+
+    values: list[np.ndarray] = field(default_factory=list)
+    logits: list[np.ndarray] = field(default_factory=list)
 
 
-def _episodes(model: Any, venv: VecEnv) -> _Trace:
-    trace, state = _Trace(), None
-    observations, starts = venv.reset(), np.ones(venv.num_envs, dtype=bool)
-    alive = np.ones(venv.num_envs, dtype=bool)
-    while alive.any() and len(trace.alive) < LONGEST:
+def _source_actions(model: Any, asked: _Asked) -> Act:
+    """Deterministic actions of a model, which notes values and logits on the way."""
+    state: Any = None
+
+    def act(venv: VecEnv, observations: Any, starts: np.ndarray, alive: np.ndarray) -> np.ndarray:
+        nonlocal state
         seen = _normalized(model, observations)
         actions, state = model.predict(
             seen, state=state, episode_start=starts, deterministic=True, **_masks(model, venv)
         )
-        _note_policy(model, seen, alive, trace)
-        observations, rewards, dones, infos = venv.step(actions)
-        trace.rewards.append(rewards)
-        trace.dones.append(dones.copy())
-        trace.truncated.append(np.array([i.get("TimeLimit.truncated", False) for i in infos]))
-        trace.alive.append(alive.copy())
-        starts, alive = dones, alive & ~dones
-    return trace
+        _note_policy(model, seen, alive, asked)
+        return actions
+
+    return act
 
 
 def _normalized(model: Any, observations: Any) -> Any:
@@ -117,35 +92,32 @@ def _masks(model: Any, venv: VecEnv) -> dict[str, np.ndarray]:
 
 
 @torch.no_grad()
-def _note_policy(model: Any, seen: Any, alive: np.ndarray, trace: _Trace) -> None:
+def _note_policy(model: Any, seen: Any, alive: np.ndarray, asked: _Asked) -> None:
     """Values and logits; a recurrent policy's depend on hidden states that predict keeps."""
     if hasattr(model.policy, "lstm_actor"):
         return
     tensor, _ = model.policy.obs_to_tensor(seen)
-    trace.values.append(model.policy.predict_values(tensor).cpu().numpy()[:, 0])
+    asked.values.append(model.policy.predict_values(tensor).cpu().numpy()[:, 0])
     if isinstance(model.action_space, spaces.Discrete):
         logits = model.policy.get_distribution(tensor).distribution.logits
-        trace.logits.append(logits.cpu().numpy()[alive])
+        asked.logits.append(logits.cpu().numpy()[alive])
 
 
-def _critic_fit(model: Any, trace: _Trace, alive: np.ndarray) -> float:
-    if not trace.values:
+def _critic_fit(model: Any, trial: Trial, asked: _Asked) -> float:
+    if not asked.values:
         return float("nan")
-    rewards, values = np.stack(trace.rewards), np.stack(trace.values)
+    values, alive = np.stack(asked.values), trial.alive
     normalizer = model.get_vec_normalize_env()
-    scaled = normalizer.normalize_reward(rewards) if normalizer else rewards
-    dones, truncated = np.stack(trace.dones), np.stack(trace.truncated)
-    returns = bootstrapped_returns(scaled, dones, truncated, values, model.gamma)
+    rewards = normalizer.normalize_reward(trial.rewards) if normalizer else trial.rewards
+    returns = bootstrapped_returns(rewards, trial.dones, trial.truncated, values, model.gamma)
     return explained_variance(values[alive], returns[alive])
 
 
 def _levels(agent: Agent, target: str | EnvSpec, seed: int) -> tuple[float, float, int]:
     """Random and reference level of the target, and the steps that measuring them took."""
-    known = task(target) if isinstance(target, str) else _task_of(target)
-    low, high, steps = known.random, known.reference, 0
-    if low is None:
-        measured = random_score(target, episodes=EPISODES, seed=seed, max_steps=LONGEST)
-        low, steps = float(measured.returns.mean()), int(measured.lengths.sum())
+    known = task_of(target)
+    low, steps = random_level(target, seed)
+    high = known.reference
     if high is None and agent.card.score and agent.card.score.mean > low:
         high = agent.card.score.mean
     if high is None or high == low:
@@ -157,8 +129,3 @@ def _levels(agent: Agent, target: str | EnvSpec, seed: int) -> tuple[float, floa
             "recipe, such as 'full'"
         )
     return low, high, steps
-
-
-def _task_of(spec: EnvSpec) -> Task:
-    """Return the task of a spec, which Gymnasium need not have registered."""
-    return tasks().get(spec.id) or Task(id=spec.id)

@@ -96,7 +96,7 @@ def adapt(
     choice = _choose(fresh("auto"), agent, target, wanted, seed) if wanted.select else None
     model = fresh(vec)
     with _closed_on_error(model.get_env()):
-        carry_over(model, agent, _name(target), choice.recipe if choice else wanted, choice)
+        carry_over(model, agent, target, choice.recipe if choice else wanted, choice)
     return cast(TransferPPO, model)
 
 
@@ -112,7 +112,7 @@ def _choose(
             mapped = maps.inputs is not None
             fit = mapped or statistics_fit(agent.normalization, trial.observation_space)
             return choose_unfit(wanted, unfit, stats_fit=fit)
-        carry_over(trial, agent, _name(target), wanted.but(select=None, critic="keep"))
+        carry_over(trial, agent, target, wanted.but(select=None, critic="keep"))
         return choose(wanted, probe(trial, agent, target, seed=seed), trial.action_space)
     finally:
         trial.get_env().close()  # pyright: ignore[reportOptionalMemberAccess]
@@ -154,7 +154,3 @@ def _closed_on_error(venv: VecEnv | None) -> Iterator[None]:
         if venv is not None:
             venv.close()
         raise
-
-
-def _name(target: str | EnvSpec) -> str:
-    return target if isinstance(target, str) else target.id

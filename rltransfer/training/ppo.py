@@ -69,8 +69,8 @@ class TransferMixin(OnPolicyAlgorithm):
         spent = self.transfer.spent if self.transfer else 0
         if spent >= total_timesteps:
             raise BadArgument(
-                f"steps is {total_timesteps}, but choosing the recipe took {spent}, which count: "
-                "give more steps, or name a recipe such as 'full'"
+                f"steps is {total_timesteps}, but trying the source on the target took {spent}, "
+                "which count: give more steps, or name a recipe that tries nothing, such as 'full'"
             )
         with few_threads(self.policy.parameters()), divergence_named(self):
             return super().learn(int(total_timesteps), *args, **kwargs)

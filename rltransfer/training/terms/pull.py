@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rltransfer.methods import Fading
 from rltransfer.training.terms.closed import ByWeights, ClosedTerm
-from rltransfer.training.terms.term import Batch
+from rltransfer.training.terms.fading import faded
+from rltransfer.training.terms.term import Batch, Seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +60,23 @@ class Pull(ClosedTerm):
                 gradients[name] = strength * distance
                 loss += 0.5 * float((gradients[name] * distance).sum())
         return loss, gradients
+
+
+class FadingPull(Pull):
+    """The same with the strength of a method that fades.
+
+    Args:
+        method: The method.
+        pulled: The parameters.
+    """
+
+    def __init__(self, method: Fading, pulled: Sequence[Pulled]) -> None:
+        super().__init__(method.name, pulled)
+        self._method = method
+
+    def begin(self, seen: Seen) -> None:
+        """Set the strength."""
+        self.strength = faded(self._method, seen.progress, seen.ratio)
 
 
 def _array(value: Tensor | float) -> np.ndarray | float:

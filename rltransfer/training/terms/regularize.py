@@ -3,27 +3,9 @@
 from __future__ import annotations
 
 from rltransfer.methods import L2SP
-from rltransfer.training.terms.fading import faded
-from rltransfer.training.terms.pull import Pull, Pulled
+from rltransfer.training.terms.pull import FadingPull, Pulled
 from rltransfer.training.terms.setting import Setting, term_of
-from rltransfer.training.terms.term import Seen, Term
-
-
-class FadingPull(Pull):
-    """Squared distances of weights, with a strength that fades.
-
-    Args:
-        method: The method.
-        pulled: The parameters and where they are pulled to.
-    """
-
-    def __init__(self, method: L2SP, pulled: list[Pulled]) -> None:
-        super().__init__(method.name, pulled)
-        self._method = method
-
-    def begin(self, seen: Seen) -> None:
-        """Set the strength."""
-        self.strength = faded(self._method, seen.progress)
+from rltransfer.training.terms.term import Term
 
 
 @term_of.register

@@ -43,6 +43,10 @@ class Teacher:
         outputs = torch.cat([part.outputs for part in parts])
         return Actions(parts[0].sizes, outputs, torch.cat(log_std) if log_std else None)
 
+    def act(self, raw: Any) -> np.ndarray:
+        """Sample what it does in N states, within the bounds of the action space."""
+        return self.policy.predict(self._normalize(raw), deterministic=False)[0]
+
     @torch.no_grad()
     def values(self, raw: Any) -> Tensor:
         """What it thinks that N states are worth, shape (N,)."""
@@ -57,10 +61,17 @@ class Teacher:
     def _chunks(self, raw: Any) -> Iterator[Any]:
         count = len(next(iter(raw.values()))) if isinstance(raw, dict) else len(raw)
         for start in range(0, count, ROWS):
-            yield self.see(_part(raw, slice(start, start + ROWS)))
+            yield self.see(part_of(raw, slice(start, start + ROWS)))
 
 
-def _part(raw: Any, rows: slice) -> Any:
+def part_of(raw: Any, rows: slice | np.ndarray) -> Any:
+    """Pick rows of observations: of an array, or of each in a dict."""
     if isinstance(raw, dict):
         return {key: np.asarray(part[rows]) for key, part in raw.items()}
     return np.asarray(raw[rows])
+
+
+def see(model: Any, raw: Any) -> Any:
+    """Raw observations as a model's policy sees them now, on its device."""
+    normalizer = model.get_vec_normalize_env()
+    return obs_as_tensor(normalizer.normalize_obs(raw) if normalizer else raw, model.device)

@@ -72,12 +72,15 @@ class Seen:
         observations: As the policy saw them, on its device: shape (N, ...), or a dict of such.
         raw: As the environments gave them, the same shapes; arrays or tensors on the host.
         progress: Fraction of training done, in [0, 1].
+        ratio: What the learner's latest episodes return above random, over what the source's do;
+            0 where no method fades by it.
     """
 
     model: Any
     observations: Any
     raw: Any
     progress: float
+    ratio: float = 0.0
 
 
 class Term:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rltransfer.engine.terms import Evaluated
 from rltransfer.training.terms.closed import ClosedTerm
+from rltransfer.training.terms.performance import Performance
 from rltransfer.training.terms.term import Batch, Seen, Term
 
 
@@ -20,10 +21,12 @@ class Working:
 
     Args:
         terms: With different names.
+        performance: How the learner does next to its source; None where no strength fades by it.
     """
 
-    def __init__(self, terms: Sequence[Term]) -> None:
+    def __init__(self, terms: Sequence[Term], performance: Performance | None = None) -> None:
         self.terms = tuple(terms)
+        self._performance = performance
         self._raw: list[Any] = []
         self._losses: dict[str, list[Tensor]] = {}
 
@@ -41,6 +44,8 @@ class Working:
     def begin(self, model: Any) -> None:
         """Look at the rollout before the update on it."""
         self._losses = {}
+        if self._performance:
+            self._performance.look(model)
         seen = self._seen(model)
         for term in self.terms:
             term.begin(seen)
@@ -72,7 +77,7 @@ class Working:
         Returns:
             Strength and mean loss of each term, and what else it wants logged, as ``NAME/WHAT``.
         """
-        found: dict[str, float] = {}
+        found = {"performance": self._performance.ratio} if self._performance else {}
         for term in self.terms:
             found[f"{term.name}/strength"] = float(term.strength)
             if term.name in self._losses:
@@ -125,7 +130,8 @@ class Working:
 
     def state(self) -> dict[str, Tensor]:
         """What a resumed training needs, by ``NAME/WHAT``."""
-        return {
+        compared = self._performance.state() if self._performance else {}
+        return {f"performance/{name}": value for name, value in compared.items()} | {
             f"{term.name}/{name}": value
             for term in self.terms
             for name, value in term.state().items()
@@ -133,9 +139,10 @@ class Working:
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take over what :meth:`state` gave."""
+        if self._performance:
+            self._performance.restore(_below("performance/", state))
         for term in self.terms:
-            own = f"{term.name}/"
-            term.restore({k.removeprefix(own): v for k, v in state.items() if k.startswith(own)})
+            term.restore(_below(f"{term.name}/", state))
 
     def _seen(self, model: Any) -> Seen:
         stored = model.rollout_buffer.observations
@@ -147,7 +154,12 @@ class Working:
             observations=obs_as_tensor(flat, model.device),
             raw=raw,
             progress=1.0 - model._current_progress_remaining,
+            ratio=self._performance.ratio if self._performance else 0.0,
         )
+
+
+def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
 
 
 def _rows(stored: Any) -> Any:
