@@ -17,7 +17,7 @@ from rltransfer.errors import RecipeError
 from rltransfer.index_maps import IndexMaps, index_maps
 from rltransfer.layers import layer_groups
 from rltransfer.levels import performance_next_to
-from rltransfer.methods import Fading
+from rltransfer.methods import Fading, ShrinkPerturb
 from rltransfer.misfits import left_behind
 from rltransfer.recipe import Recipe
 from rltransfer.source_states import source_states
@@ -29,6 +29,7 @@ from rltransfer.training.engine import EnginePPO
 from rltransfer.training.ppo import Transfer, TransferMixin
 from rltransfer.training.schedule import GroupScheduler, plan_groups
 from rltransfer.training.terms import Setting, Working, term_of
+from rltransfer.training.terms.renew import shrink_perturb
 from rltransfer.vec import normalize
 
 
@@ -100,6 +101,9 @@ def carry_over(
         report=TransferReport(agent.card.name, name, recipe, tuple(tensors), notes, choice),
     )
     model.transfer.terms = _terms(model, agent, target, recipe)
+    # Last, as terms remember the source's own weights.
+    for method in (one for one in recipe.methods if isinstance(one, ShrinkPerturb)):
+        notes["weights"] = shrink_perturb(method, model)
 
 
 TERM_ROLES = ("retain", "regularize", "align", "renew")
@@ -109,7 +113,11 @@ TERM_ROLES = ("retain", "regularize", "align", "renew")
 def _terms(
     model: TransferMixin, agent: Agent, target: str | EnvSpec, recipe: Recipe
 ) -> Working | None:
-    methods = [one for one in recipe.methods if one.role in TERM_ROLES]
+    methods = [
+        one
+        for one in recipe.methods
+        if one.role in TERM_ROLES and not isinstance(one, ShrinkPerturb)
+    ]
     if not methods or model.transfer is None:
         return None
     if not isinstance(model, EnginePPO):

@@ -1,7 +1,15 @@
 """What the methods of a recipe do in the updates of PPO."""
 
 # Each registers how its methods are made.
-from rltransfer.training.terms import align, ewc, regularize, renew, retain  # noqa: F401
+from rltransfer.training.terms import (  # noqa: F401
+    align,
+    dropout,
+    ewc,
+    regularize,
+    renew,
+    retain,
+    smooth,
+)
 from rltransfer.training.terms.setting import Setting, term_of
 from rltransfer.training.terms.teacher import Teacher
 from rltransfer.training.terms.term import Batch, Seen, Term

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rltransfer.methods import Fading
+from rltransfer.training.terms.term import Seen, Term
 
 LEFT = 0.05
 """Of an exponentially fading strength, what is left at ``until``."""
@@ -26,3 +27,19 @@ def faded(method: Fading, progress: float, ratio: float = 0.0) -> float:
         "performance": max(0.0, 1.0 - ratio),
     }
     return method.strength * factors[method.fade]
+
+
+class FadingTerm(Term):
+    """A term with a strength that fades.
+
+    Args:
+        method: The method.
+    """
+
+    def __init__(self, method: Fading) -> None:
+        self.name = method.name
+        self._fading = method
+
+    def begin(self, seen: Seen) -> None:
+        """Set the strength."""
+        self.strength = faded(self._fading, seen.progress, seen.ratio)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from rltransfer.methods import Fading
 from rltransfer.training.terms.closed import ByWeights, ClosedTerm
-from rltransfer.training.terms.fading import faded
-from rltransfer.training.terms.term import Batch, Seen
+from rltransfer.training.terms.fading import FadingTerm
+from rltransfer.training.terms.term import Batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,10 @@ class Pull(ClosedTerm):
 
     def __init__(self, name: str, pulled: Sequence[Pulled]) -> None:
         self.name = name
+        self.pull(pulled)
+
+    def pull(self, pulled: Sequence[Pulled]) -> None:
+        """Pull these parameters, and no others, from now on."""
         self._pulled = list(pulled)
         self._arrays = {one.name: (_array(one.towards), _array(one.weight)) for one in self._pulled}
 
@@ -62,7 +66,7 @@ class Pull(ClosedTerm):
         return loss, gradients
 
 
-class FadingPull(Pull):
+class FadingPull(FadingTerm, Pull):
     """The same with the strength of a method that fades.
 
     Args:
@@ -71,12 +75,8 @@ class FadingPull(Pull):
     """
 
     def __init__(self, method: Fading, pulled: Sequence[Pulled]) -> None:
-        super().__init__(method.name, pulled)
-        self._method = method
-
-    def begin(self, seen: Seen) -> None:
-        """Set the strength."""
-        self.strength = faded(self._method, seen.progress, seen.ratio)
+        FadingTerm.__init__(self, method)
+        Pull.__init__(self, method.name, pulled)
 
 
 def _array(value: Tensor | float) -> np.ndarray | float:

@@ -11,13 +11,13 @@ from torch import Tensor
 from rltransfer.methods import Cloning, Fading, Kickstart, ProximalDistillation
 from rltransfer.training.terms.actions import Actions, kl
 from rltransfer.training.terms.closed import ByOutputs, ClosedTerm, Wanted
-from rltransfer.training.terms.fading import faded
+from rltransfer.training.terms.fading import FadingTerm
 from rltransfer.training.terms.setting import Setting, term_of
 from rltransfer.training.terms.teacher import Teacher, part_of, see
 from rltransfer.training.terms.term import Batch, Seen, Term
 
 
-class SourceTerm(Term):
+class SourceTerm(FadingTerm):
     """KL divergence from the source in the states of the rollout.
 
     Args:
@@ -26,14 +26,13 @@ class SourceTerm(Term):
     """
 
     def __init__(self, method: Fading, teacher: Teacher) -> None:
-        self.name = method.name
-        self._method = method
+        super().__init__(method)
         self._teacher = teacher
         self._wanted: Actions | None = None
 
     def begin(self, seen: Seen) -> None:
         """Ask the source what it would do."""
-        self.strength = faded(self._method, seen.progress, seen.ratio)
+        super().begin(seen)
         self._wanted = self._teacher.actions(seen.raw) if self.strength else None
 
     def loss(self, batch: Batch) -> Tensor | None:
@@ -76,7 +75,7 @@ class ProximalDistillationTerm(SourceTerm):
         return (ratio.clamp(min=1.0 - self._clip_range) * divergence).mean()
 
 
-class CloningTerm(Term):
+class CloningTerm(FadingTerm):
     """KL divergence from the source in stored states.
 
     Args:
@@ -87,8 +86,7 @@ class CloningTerm(Term):
     """
 
     def __init__(self, method: Cloning, teacher: Teacher, states: Any, steps: int) -> None:
-        self.name = method.name
-        self._method = method
+        super().__init__(method)
         self._states = states
         self._steps = steps
         self._wanted = teacher.actions(states)
@@ -96,7 +94,7 @@ class CloningTerm(Term):
 
     def begin(self, seen: Seen) -> None:
         """Set the strength."""
-        self.strength = faded(self._method, seen.progress, seen.ratio)
+        super().begin(seen)
         self._model = seen.model
 
     def loss(self, batch: Batch) -> Tensor | None:

@@ -1,0 +1,67 @@
+"""Weights that methods act on, and fresh ones to go with them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rltransfer.errors import RecipeError
+from rltransfer.layers import is_head
+from rltransfer.methods import Method
+
+
+def trained(
+    method: Method, model: Any, *, critic: bool = True, heads: bool = True
+) -> dict[str, Tensor]:
+    """Parameters of the layers that train at some time, by name.
+
+    Standard deviations are none of them: how much a policy explores is no matter of its weights.
+
+    Args:
+        method: What acts on them, for the error.
+        model: A model that has its transfer.
+        critic: With those of the critic.
+        heads: With those of the heads.
+
+    Raises:
+        RecipeError: There are none.
+    """
+    named, scheduler = dict(model.policy.named_parameters()), model.transfer.scheduler
+    found = {
+        key: named[key]
+        for name, group in scheduler.groups.items()
+        if scheduler.plans[name].trains_from < math.inf
+        and (critic or not name.startswith("critic."))
+        and (heads or not is_head(name))
+        and name != "actor.std"
+        for key in group.parameters
+    }
+    if not found:
+        raise RecipeError(
+            f"{type(method).__name__} acts on weights that train, and there are none that it could "
+            "act on: freeze less, or drop it from the recipe"
+        )
+    return found
+
+
+@torch.no_grad()
+def fresh_weights(model: Any) -> dict[str, Tensor]:
+    """Draw parameters as Stable-Baselines3 draws those of a new policy, by name.
+
+    They are drawn from torch's global generator.
+
+    Args:
+        model: The model whose policy they would fit.
+    """
+    given = {"use_sde": True} if model.use_sde else {}
+    policy = model.policy_class(
+        model.observation_space,
+        model.action_space,
+        model.lr_schedule,
+        **given,
+        **model.policy_kwargs,
+    )
+    return dict(policy.to(model.device).named_parameters())
