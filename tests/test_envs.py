@@ -131,7 +131,11 @@ def test_an_id_that_gymnasium_has_otherwise_is_refused() -> None:
 
 
 CLASSES = [
-    (CartPole, "CartPole-v1", ["gravity", "masscart", "masspole", "length", "force_mag", "tau"]),
+    (
+        CartPole,
+        "CartPole-v1",
+        ["gravity", "masscart", "masspole", "length", "force_mag", "tau", "goal"],
+    ),
     (Pendulum, "Pendulum-v1", ["g", "mass", "length"]),
     (MountainCar, "MountainCar-v0", ["force", "gravity"]),
     (MountainCarContinuous, "MountainCarContinuous-v0", ["power", "gravity"]),
@@ -172,6 +176,7 @@ def test_each_physical_parameter_alone_changes_the_first_step(
         (CartPole, {"masspole": 0.0}),
         (CartPole, {"tau": -0.02}),
         (CartPole, {"force_mag": float("nan")}),
+        (CartPole, {"goal": float("inf")}),
         (Pendulum, {"length": 0.0}),
         (Pendulum, {"g": float("inf")}),
         (MountainCar, {"force": 0.0}),
@@ -231,6 +236,10 @@ def test_acrobot_leaves_the_class_alone() -> None:
         (wrappers.OffsetObservation, "CartPole-v1", {"offset": [np.nan] * 4}, "4 finite numbers"),
         (wrappers.OffsetObservation, "FrozenLake-v1", {"offset": [1.0]}, "Box"),
         (wrappers.PermuteObservation, "CartPole-v1", {"permutation": [0, 1]}, "not a permutation"),
+        (wrappers.ScaleObservation, "CartPole-v1", {"scale": [1.0, 2.0]}, "4 finite numbers > 0"),
+        (wrappers.ScaleObservation, "CartPole-v1", {"scale": [1, 1, 1, 0]}, "4 finite numbers > 0"),
+        (wrappers.NoisyObservation, "CartPole-v1", {"std": [0, 0, 0, -1]}, "4 finite numbers >= 0"),
+        (wrappers.PushContinuously, "Pendulum-v1", {}, "a CartPole's own two actions"),
     ],
 )
 def test_wrappers_refuse_what_does_not_fit(
@@ -257,6 +266,47 @@ def test_wrappers_change_what_they_say() -> None:
     np.testing.assert_array_equal(
         flipped.step(np.float32([0.7]))[0], pendulum.step(np.float32([-0.7]))[0]
     )
+
+
+def test_scaled_sensors_read_in_other_units() -> None:
+    raw = gym.make("CartPole-v1").reset(seed=5)[0]
+    scaled = wrappers.ScaleObservation(gym.make("CartPole-v1"), scale=[3.0, 0.5, 2.0, 0.25])
+    np.testing.assert_array_equal(scaled.reset(seed=5)[0], raw * np.float32([3, 0.5, 2, 0.25]))
+    assert scaled.observation_space.high[0] == pytest.approx(14.4)
+
+
+def test_noise_has_its_deviations_and_leaves_the_physics_alone() -> None:
+    std = np.array([0.1, 0.0, 0.03, 1.0])
+    clear, noisy = (
+        play(env, seed=7, steps=4000)
+        for env in (
+            gym.make("CartPole-v1"),
+            wrappers.NoisyObservation(gym.make("CartPole-v1"), std=std.tolist()),
+        )
+    )
+    pairs = list(zip(clear, noisy, strict=True))
+    assert all(one[1:4] == other[1:4] for one, other in pairs)
+    noise = np.array([other[0] - one[0] for one, other in pairs])
+    np.testing.assert_allclose(noise.std(axis=0), std, rtol=0.05)
+    np.testing.assert_allclose(noise.mean(axis=0), 0.0, atol=0.05)
+    assert abs(np.corrcoef(noise[1:, 0], noise[:-1, 0])[0, 1]) < 0.05
+
+
+def test_a_goal_rewards_being_near_it() -> None:
+    env = CartPole(goal=1.2)
+    env.reset(seed=0)
+    for start, expected in ((1.2, 1.0), (0.0, 0.5), (2.4, 0.5), (-1.3, 0.0)):
+        env.state = np.array([start, 0.0, 0.0, 0.0])
+        assert env.step(0)[1] == pytest.approx(expected)
+
+
+def test_pushes_of_any_strength_are_those_of_carts_with_that_force() -> None:
+    continuous = wrappers.PushContinuously(gym.make("CartPole-v1"))
+    for push, force, action in ((0.3, 3.0, 1), (-0.5, 5.0, 0), (-7.0, 10.0, 0), (1.0, 10.0, 1)):
+        weak = CartPole(force_mag=force)
+        weak.reset(seed=5), continuous.reset(seed=5)
+        found = continuous.step(np.float32([push]))[0]
+        np.testing.assert_allclose(found, weak.step(action)[0], rtol=1e-6)
 
 
 def test_altered_mujoco_models_keep_their_alteration_over_resets(

@@ -34,6 +34,7 @@ from rltransfer_envs.vectorized.wrappers import (
     VectorOffsetObservation,
     VectorPermuteActions,
     VectorPermuteObservation,
+    VectorPushContinuously,
 )
 
 NATIVE = [id for id in registry.tasks() if not why_not(registry.spec(id))]
@@ -51,6 +52,9 @@ CLASSES = dict(
         strict=True,
     )
 )
+WRAPPED = [
+    f"rlt/CartPole{shift}-v0" for shift in ("Offset", "Permuted", "Scaled", "Noisy", "Continuous")
+]
 
 
 def make(spec: EnvSpec, num_envs: int) -> VectorEnv:
@@ -197,10 +201,11 @@ def test_the_batch_has_the_spaces_of_the_scalar_environment(id: str) -> None:
     assert batch.spec == registry.spec(id) and batch.num_envs == 3
 
 
-@pytest.mark.parametrize("id", ["rlt/CartPoleOffset-v0", "rlt/CartPolePermuted-v0"])
+@pytest.mark.parametrize("id", WRAPPED)
 def test_a_wrapped_batch_has_the_spaces_of_the_wrapped_environment(id: str) -> None:
     batch, scalar = make(registry.spec(id), 3), registry.make(id)
     assert batch.single_observation_space == scalar.observation_space
+    assert batch.single_action_space == scalar.action_space
     assert batch.observation_space.shape == (3, 4)
     assert batch.spec is not None and batch.spec.id == id
 
@@ -216,7 +221,7 @@ def test_the_second_reset_goes_on_with_the_generators(id: str) -> None:
     compare(batch, scalars, observations, steps=250)
 
 
-@pytest.mark.parametrize("id", [*STOCK, "rlt/CartPoleOffset-v0"])
+@pytest.mark.parametrize("id", [*STOCK, *WRAPPED])
 def test_a_mask_resets_some_and_leaves_the_others_alone(id: str) -> None:
     spec = registry.spec(id)
     batch, scalars, observations = pair(spec, 4, seed=9)
@@ -249,7 +254,7 @@ def test_reset_takes_the_options_of_the_scalar_environment(id: str) -> None:
     assert not np.array_equal(observations, batch.reset(seed=4)[0])
 
 
-@pytest.mark.parametrize("id", [*STOCK, "rlt/CartPolePermuted-v0"])
+@pytest.mark.parametrize("id", [*STOCK, *WRAPPED])
 def test_arrays_that_were_returned_never_change(id: str) -> None:
     batch = make(changed(id, max_episode_steps=10), 3)
     actions = Actions(batch.single_action_space, 3)
@@ -278,13 +283,15 @@ def test_changing_what_was_returned_changes_no_later_step() -> None:
     "ids",
     [
         ["CartPole-v1", "rlt/CartPoleLong-v0", "rlt/CartPoleFar-v0", "CartPole-v1"],
+        ["CartPole-v1", "rlt/CartPoleRight-v0", "rlt/CartPoleLong-v0"],
+        ["rlt/CartPoleNoisy-v0", "rlt/CartPoleNoisy-v0"],
         ["rlt/AcrobotLong-v0", "Acrobot-v1", "rlt/AcrobotTopHeavy-v0"],
         ["rlt/PendulumLong-v0", "rlt/PendulumHeavy-v0", "Pendulum-v1"],
         ["rlt/MountainCarWeak-v0", "MountainCar-v0", "rlt/MountainCarSteep-v0"],
         ["rlt/MountainCarContinuousSteep-v0", "MountainCarContinuous-v0"],
         ["rlt/CartPoleOffset-v0", "rlt/CartPoleOffset-v0"],
     ],
-    ids=lambda ids: ids[0],
+    ids=lambda ids: "-".join(ids[:2]),
 )
 def test_a_mixture_gives_each_environment_the_constants_of_its_task(ids: list[str]) -> None:
     batch, scalars = mixture(ids), Scalars([registry.spec(id) for id in ids])
@@ -351,6 +358,8 @@ def test_constants_per_environment_are_those_of_separate_batches() -> None:
         (VectorCartPole, {"length": [0.5, -1.0]}, "length is -1.0; give a finite number > 0"),
         (VectorCartPole, {"gravity": [1.0, np.nan]}, "gravity is nan; give a finite number"),
         (VectorCartPole, {"tau": [0.02] * 3}, "tau has 3 entries; give one for all, or 2"),
+        (VectorCartPole, {"goal": [None] * 3}, "goal has 3 entries; give one for all, or 2"),
+        (VectorCartPole, {"goal": [np.inf, None]}, "goal is inf; give a finite number"),
         (VectorCartPole, {"masscart": "heavy"}, "masscart is 'heavy'; give a number"),
         (VectorCartPole, {"max_episode_steps": 0}, "max_episode_steps is 0; give a whole"),
         (VectorCartPole, {"max_episode_steps": [1]}, "max_episode_steps has 1 entries"),
@@ -467,6 +476,8 @@ def test_wrappers_refuse_what_the_scalar_ones_refuse() -> None:
         VectorOffsetObservation(poles, [0.0])
     with pytest.raises(BadArgument, match="not a permutation of the entries"):
         VectorPermuteObservation(poles, [0, 1, 2])
+    with pytest.raises(BadArgument, match="needs a batch of CartPoles"):
+        VectorPushContinuously(pendulums)
 
 
 def test_wrappers_of_several_kinds_are_applied_in_the_order_of_the_spec() -> None:

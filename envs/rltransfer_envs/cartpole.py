@@ -1,16 +1,24 @@
-"""CartPole with other physics, sensors and buttons."""
+"""CartPole with other physics, sensors, buttons and rewards."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 
 from rltransfer_envs.family import Family, Variant, require_finite, require_positive
 from rltransfer_envs.wrappers import (
+    NoisyObservation,
     OffsetObservation,
     PermuteActions,
     PermuteObservation,
+    PushContinuously,
+    ScaleObservation,
     wrapper,
 )
+
+REACH = 2.4
+"""Distance from a goal, in m, at which there is no reward any more."""
 
 
 class CartPole(CartPoleEnv):
@@ -23,6 +31,8 @@ class CartPole(CartPoleEnv):
         length: Half the pole's length, in m.
         force_mag: Push of one action, in N; a negative one swaps the actions.
         tau: Seconds between two actions.
+        goal: Where the cart should be, in m: a step is worth 1 there, and less in proportion to the
+            distance, down to 0 at 2.4 m. None for 1 a step anywhere.
         render_mode: See Gymnasium.
 
     Raises:
@@ -38,10 +48,11 @@ class CartPole(CartPoleEnv):
         length: float = 0.5,
         force_mag: float = 10.0,
         tau: float = 0.02,
+        goal: float | None = None,
         render_mode: str | None = None,
     ) -> None:
         require_positive(masscart=masscart, masspole=masspole, length=length, tau=tau)
-        require_finite(gravity=gravity, force_mag=force_mag)
+        require_finite(gravity=gravity, force_mag=force_mag, goal=goal or 0.0)
         super().__init__(render_mode=render_mode)
         self.gravity = gravity
         self.masscart = masscart
@@ -49,9 +60,17 @@ class CartPole(CartPoleEnv):
         self.length = length
         self.force_mag = force_mag
         self.tau = tau
+        self.goal = goal
         # Gymnasium derives these once, in its constructor, and step() reads nothing else.
         self.total_mass = masspole + masscart
         self.polemass_length = masspole * length
+
+    def step(self, action: Any) -> Any:
+        """Advance one step, and reward being near the goal, if there is one."""
+        observation, reward, *rest = super().step(action)
+        if self.goal is not None and self.state is not None:
+            reward *= max(0.0, 1.0 - abs(float(self.state[0]) - self.goal) / REACH)
+        return observation, reward, *rest
 
 
 FAMILY = Family(
@@ -156,6 +175,44 @@ VARIANTS = (
         why="the source takes the cart's place for the pole's angle, so its features mislead",
         wrappers=(wrapper(PermuteObservation, permutation=[2, 3, 0, 1]),),
         differs_by=0,
+    ),
+    Variant(
+        id="rlt/CartPoleScaled-v0",
+        pair="cartpole-scaled",
+        summary="every sensor in other units",
+        shift="observation",
+        expect="help",
+        why="factors of 0.3 to 3 on each sensor keep all signs; rescaled weights undo them",
+        wrappers=(wrapper(ScaleObservation, scale=[3.0, 0.5, 2.0, 0.3]),),
+        differs_by=0,
+    ),
+    Variant(
+        id="rlt/CartPoleNoisy-v0",
+        pair="cartpole-noisy",
+        summary="every sensor is noisy",
+        shift="observation",
+        expect="help",
+        why="noise blurs what the source sees, but what it does about it stays right on average",
+        wrappers=(wrapper(NoisyObservation, std=[0.05, 0.15, 0.02, 0.15]),),
+        differs_by=0,
+    ),
+    Variant(
+        id="rlt/CartPoleRight-v0",
+        pair="cartpole-right",
+        summary="reward is largest with the cart 1.2 m to the right",
+        shift="reward",
+        expect="help",
+        why="balancing earns half of the reward where the source stays; the rest is a short drive",
+        kwargs={"goal": 1.2},
+    ),
+    Variant(
+        id="rlt/CartPoleContinuous-v0",
+        pair="cartpole-continuous",
+        summary="pushes of any strength instead of left or right",
+        shift="action",
+        expect="help",
+        why="the features of a balanced pole remain; only what they do to the cart is learnt anew",
+        wrappers=(wrapper(PushContinuously),),
     ),
 )
 

@@ -148,8 +148,19 @@ CONTINUOUS_VARIANTS = (
     ),
 )
 
+CONTINUOUS_TO_DISCRETE = Variant(
+    id="MountainCar-v0",
+    pair="mountaincar-continuous-discrete",
+    summary=DISCRETE.summary,
+    shift="action",
+    expect="help",
+    why="three engine settings instead of a throttle; the hill and the features of swinging remain",
+    steps=DISCRETE.steps,
+)
+
 
 def register() -> None:
-    """Register both families."""
+    """Register both families, and the pair from one to the other."""
     DISCRETE.register(DISCRETE_VARIANTS)
     CONTINUOUS.register(CONTINUOUS_VARIANTS)
+    CONTINUOUS.register_pair(CONTINUOUS_TO_DISCRETE)

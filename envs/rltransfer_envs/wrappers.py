@@ -7,9 +7,11 @@ processes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 from gymnasium.envs.registration import WrapperSpec
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
@@ -63,6 +65,31 @@ class FlipActions(gym.ActionWrapper, RecordConstructorArgs):
         return -np.asarray(action)
 
 
+class PushContinuously(gym.ActionWrapper, RecordConstructorArgs):
+    """Push the cart of a CartPole with any force instead of always the same.
+
+    Args:
+        env: A CartPole; its ``force_mag`` is the strongest push.
+
+    Raises:
+        BadArgument: Another environment.
+    """
+
+    def __init__(self, env: gym.Env) -> None:
+        RecordConstructorArgs.__init__(self)
+        gym.ActionWrapper.__init__(self, env)
+        cart, space = env.unwrapped, env.action_space
+        if not isinstance(cart, CartPoleEnv) or not isinstance(space, gym.spaces.Discrete):
+            raise BadArgument(f"PushContinuously got {env}; it needs a CartPole's own two actions")
+        self._cart, self._strongest = cart, cart.force_mag
+        self.action_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def action(self, action: NDArray[np.floating]) -> int:
+        """Set the force that a push to the right has, in proportion to a number in [-1, 1]."""
+        self._cart.force_mag = self._strongest * min(max(float(action[0]), -1.0), 1.0)
+        return 1
+
+
 class OffsetObservation(gym.ObservationWrapper, RecordConstructorArgs):
     """Add a constant to a vector observation, like a badly calibrated sensor.
 
@@ -88,6 +115,84 @@ class OffsetObservation(gym.ObservationWrapper, RecordConstructorArgs):
     def observation(self, observation: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return the shifted observation, shape (n,)."""
         return observation + self._offset
+
+
+class ScaleObservation(gym.ObservationWrapper, RecordConstructorArgs):
+    """Multiply a vector observation, like sensors that measure in other units.
+
+    Args:
+        env: Environment with a Box(n) observation space of floats.
+        scale: Factors; length n.
+
+    Raises:
+        BadArgument: Another space, another length, or a factor that is not finite and above 0.
+    """
+
+    def __init__(self, env: gym.Env, scale: Sequence[float]) -> None:
+        RecordConstructorArgs.__init__(self, scale=scale)
+        gym.ObservationWrapper.__init__(self, env)
+        space = _vector_space(env)
+        self._scale = np.asarray(scale, dtype=space.dtype)
+        positive = np.isfinite(self._scale) & (self._scale > 0)
+        if self._scale.shape != space.shape or not positive.all():
+            raise BadArgument(f"scale is {scale!r}; give {space.shape[0]} finite numbers > 0")
+        self.observation_space = gym.spaces.Box(
+            space.low * self._scale, space.high * self._scale, dtype=space.dtype.type
+        )
+
+    def observation(self, observation: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return the scaled observation, shape (n,)."""
+        return observation * self._scale
+
+
+class NoisyObservation(gym.ObservationWrapper, RecordConstructorArgs):
+    """Add white Gaussian noise to a vector observation.
+
+    The noise comes from a generator of its own, so that the environment draws what it would
+    without it; both are seeded by ``reset``.
+
+    Args:
+        env: Environment with a Box(n) observation space of floats.
+        std: Standard deviations, in units of the observation; length n.
+
+    Raises:
+        BadArgument: Another space, another length, or a number that is not finite or below 0.
+    """
+
+    def __init__(self, env: gym.Env, std: Sequence[float]) -> None:
+        RecordConstructorArgs.__init__(self, std=std)
+        gym.ObservationWrapper.__init__(self, env)
+        space = _vector_space(env)
+        self._std = np.asarray(std, dtype=np.float64)
+        if self._std.shape != space.shape or not (np.isfinite(self._std) & (self._std >= 0)).all():
+            raise BadArgument(f"std is {std!r}; give {space.shape[0]} finite numbers >= 0")
+        self._noise = noise_generator(None)
+        # Where there is noise, there are no bounds.
+        self.observation_space = gym.spaces.Box(
+            np.where(self._std > 0, -np.inf, space.low).astype(space.dtype),
+            np.where(self._std > 0, np.inf, space.high).astype(space.dtype),
+            dtype=space.dtype.type,
+        )
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        """Begin an episode; a seed seeds the noise as well."""
+        if seed is not None:
+            self._noise = noise_generator(seed)
+        return super().reset(seed=seed, options=options)
+
+    def observation(self, observation: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return a noisy observation, shape (n,)."""
+        noise = self._noise.standard_normal(self._std.shape) * self._std
+        return observation + noise.astype(observation.dtype)
+
+
+def noise_generator(seed: int | None) -> np.random.Generator:
+    """Make the generator of an environment's noise, unlike the one that has its plain seed.
+
+    Args:
+        seed: Of the environment; None for fresh entropy.
+    """
+    return np.random.default_rng(None if seed is None else (seed, 1))
 
 
 class PermuteObservation(gym.ObservationWrapper, RecordConstructorArgs):

@@ -40,9 +40,12 @@ _STAND_INS = {
     ),
     f"{_OURS}.pendulum:Pendulum": "pendulum:VectorPendulum",
     f"{_OURS}.wrappers:FlipActions": "wrappers:VectorFlipActions",
+    f"{_OURS}.wrappers:NoisyObservation": "wrappers:VectorNoisyObservation",
     f"{_OURS}.wrappers:OffsetObservation": "wrappers:VectorOffsetObservation",
     f"{_OURS}.wrappers:PermuteActions": "wrappers:VectorPermuteActions",
     f"{_OURS}.wrappers:PermuteObservation": "wrappers:VectorPermuteObservation",
+    f"{_OURS}.wrappers:PushContinuously": "wrappers:VectorPushContinuously",
+    f"{_OURS}.wrappers:ScaleObservation": "wrappers:VectorScaleObservation",
 }
 
 
