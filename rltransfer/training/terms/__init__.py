@@ -2,12 +2,14 @@
 
 # Each registers how its methods are made.
 from rltransfer.training.terms import (  # noqa: F401
+    adversaries,
     align,
     dropout,
     ewc,
     regularize,
     renew,
     retain,
+    setting,
     smooth,
 )
 from rltransfer.training.terms.setting import Setting, term_of

@@ -60,16 +60,19 @@ class Setting:
         """
         return self.make_teacher()
 
-    def source_states(self, count: int) -> SourceStates:
+    def source_states(self, count: int, *, shown: bool = True) -> SourceStates:
         """Steps of the source on its own task, the same for all who ask for as many.
 
         Args:
             count: Number of states.
+            shown: Whether the learner is to be shown them, and not the source alone.
 
         Raises:
-            RecipeError: Its task is not known, or shows other observations than the target.
+            RecipeError: Its task is not known, or shows other observations than the target and the
+                learner is to be shown them.
         """
-        self._require_same_observations()
+        if shown:
+            self._require_same_observations()
         if count not in self._states:
             try:
                 self._states[count] = self.make_states(count)
