@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from rltransfer.agents import Agent
 from rltransfer.choose import Choice
 from rltransfer.critic_mode import blank_head, critic_groups, critic_mode
 from rltransfer.errors import RecipeError
+from rltransfer.growing import growth_notes
 from rltransfer.index_maps import IndexMaps, index_maps
 from rltransfer.layers import layer_groups
 from rltransfer.levels import performance_next_to
@@ -60,6 +62,7 @@ def carry_over(
     target: str | EnvSpec,
     recipe: Recipe,
     choice: Choice | None = None,
+    masks: Mapping[str, torch.Tensor] = MappingProxyType({}),
 ) -> None:
     """Make a fresh model start from a source, as a recipe says.
 
@@ -69,6 +72,7 @@ def carry_over(
         target: Gymnasium id or spec of the target.
         recipe: The recipe to follow.
         choice: How it was chosen, if ``"auto"`` chose it.
+        masks: Which entries train, of the weights that a widened source holds.
 
     Raises:
         SpaceMismatch: The spaces differ and the recipe does not bridge them.
@@ -91,6 +95,7 @@ def carry_over(
         **_exploration_notes(model, recipe),
         "optimizer": _carry_moments(model, agent, tensors, recipe),
         **_carry_normalization(model, agent, recipe, maps, kept_critic=critic == "keep"),
+        **growth_notes(recipe, masks, dict(model.policy.named_parameters())),
         **_space_notes(model, agent),
     }
     model.transfer = Transfer(
@@ -100,18 +105,22 @@ def carry_over(
         spent=choice.steps if choice else 0,
         report=TransferReport(agent.card.name, name, recipe, tuple(tensors), notes, choice),
     )
-    model.transfer.terms = _terms(model, agent, target, recipe)
+    model.transfer.terms = _terms(model, agent, target, recipe, masks)
     # Last, as terms remember the source's own weights.
     for method in (one for one in recipe.methods if isinstance(one, ShrinkPerturb)):
         notes["weights"] = shrink_perturb(method, model)
 
 
-TERM_ROLES = ("retain", "regularize", "align", "renew")
+TERM_ROLES = ("retain", "regularize", "align", "grow", "renew")
 """Fields of a recipe whose methods work in updates."""
 
 
 def _terms(
-    model: TransferMixin, agent: Agent, target: str | EnvSpec, recipe: Recipe
+    model: TransferMixin,
+    agent: Agent,
+    target: str | EnvSpec,
+    recipe: Recipe,
+    masks: Mapping[str, torch.Tensor],
 ) -> Working | None:
     methods = [
         one
@@ -135,6 +144,7 @@ def _terms(
         make_teacher=lambda: teacher_on(model, agent, recipe),
         make_states=lambda n: source_states(agent, n, model.seed, device=model.device),
         seed=model.seed,
+        masks=masks,
     )
     terms = [term_of(one, setting) for one in methods]
     performance = None

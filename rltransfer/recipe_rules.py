@@ -141,3 +141,17 @@ def check_contradictions(recipe: Any, default: Any) -> None:
             f"refit_rollouts={recipe.refit_rollouts} is for critic='refit', and critic is "
             f"{recipe.critic!r}: drop one of the two"
         )
+    _check_growth(recipe)
+
+
+def _check_growth(recipe: Any) -> None:
+    names = [type(one).__name__ for one in recipe.grow]
+    if len(names) > 1:
+        raise RecipeError(f"grow has {' and '.join(names)}: keep one of them")
+    for role in ("renew", "imitate"):
+        others = getattr(recipe, role)
+        if names and others:
+            raise RecipeError(
+                f"{role} has {type(others[0]).__name__}, which changes weights that {names[0]} "
+                "holds: drop one of the two"
+            )

@@ -14,6 +14,7 @@ from rltransfer.agents import Agent, load
 from rltransfer.agents.multitask.names import of_one_task
 from rltransfer.carry import TransferReport, carry_over
 from rltransfer.choose import Choice, choose, choose_unfit
+from rltransfer.growing import grow
 from rltransfer.index_maps import index_maps
 from rltransfer.layers import layer_groups
 from rltransfer.presets import recipe as preset
@@ -75,9 +76,11 @@ def adapt(
         BadArgument: A hyperparameter or the device does not fit.
         BadEnvironment: The target breaks its contract.
     """
-    agent = source if isinstance(source, Agent) else load(source, classes=classes)
-    of_one_task(agent, "adapt")
+    given = source if isinstance(source, Agent) else load(source, classes=classes)
+    of_one_task(given, "adapt")
     wanted = preset(recipe)
+    grown = grow(given, wanted, seed)
+    agent = grown.agent
 
     def fresh(vec: Vec) -> TransferMixin:
         return _fresh(
@@ -96,7 +99,8 @@ def adapt(
     choice = _choose(fresh("auto"), agent, target, wanted, seed) if wanted.select else None
     model = fresh(vec)
     with _closed_on_error(model.get_env()):
-        carry_over(model, agent, target, choice.recipe if choice else wanted, choice)
+        chosen = choice.recipe if choice else wanted
+        carry_over(model, agent, target, chosen, choice, grown.masks)
     return cast(TransferPPO, model)
 
 

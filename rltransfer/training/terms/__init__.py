@@ -6,6 +6,8 @@ from rltransfer.training.terms import (  # noqa: F401
     align,
     dropout,
     ewc,
+    grow,
+    lora,
     regularize,
     renew,
     retain,

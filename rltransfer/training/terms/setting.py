@@ -36,6 +36,7 @@ class Setting:
         make_teacher: Makes the source's policy on the target's spaces.
         make_states: Lets the source play a number of steps of its own task.
         seed: Seed of the run; None for none.
+        masks: Which entries of weights train, by parameter name, where the source was widened.
 
     What methods ask for more than once, teacher and states, is made once.
     """
@@ -49,6 +50,7 @@ class Setting:
     make_teacher: Callable[[], Teacher]
     make_states: Callable[[int], SourceStates]
     seed: int | None = None
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
     _states: dict[int, SourceStates] = field(default_factory=dict, init=False)
 
     @cached_property
