@@ -26,10 +26,10 @@ def _check(group: LayerGroup, method: str, setting: Setting) -> None:
             f"{method} builds on the source's {group.name}, which is to start fresh: take it out "
             "of reset, or drop the method"
         )
-    shared = "features" in group.name.split(".") and not group.name.startswith("critic.")
+    front, found, _ = group.name.partition("features.")
     trains = setting.model.transfer.scheduler.plans[group.name].trains_from < math.inf
-    if shared and trains and group.parameters:
+    if found and trains and group.parameters and front != "critic.":
         raise RecipeError(
-            f"{method} builds on the source's layers as they are, but {group.name} of its features "
-            f"extractor trains: write freeze=[{group.name.rpartition('.')[0] + '.*'!r}]"
+            f"{method} builds on the source's layers as they are, but its features extractor "
+            f"trains: write freeze=[{front + found + '*'!r}]"
         )

@@ -174,7 +174,7 @@ def _(method: LoRA, setting: Setting) -> Term:
             "LoRA changes copied matrices of the actor, and none is copied: take them out of "
             "reset, or drop it"
         )
-    _check_kernels(setting, [key for key, one in copied.items() if one.dim() > 2])
+    _check_kernels(setting, {key for key, one in copied.items() if one.dim() > 2})
     model = setting.model
     return LoRATerm(
         method,
@@ -187,12 +187,12 @@ def _(method: LoRA, setting: Setting) -> Term:
     )
 
 
-def _check_kernels(setting: Setting, kernels: list[str]) -> None:
+def _check_kernels(setting: Setting, kernels: set[str]) -> None:
     """Refuse tensors that have no rank, unless they never train."""
     plans = setting.model.transfer.scheduler.plans
-    for group in setting.groups.values():
-        if set(group.parameters) & set(kernels) and plans[group.name].trains_from < math.inf:
-            raise RecipeError(
-                f"LoRA changes matrices, and {group.name} holds a convolution: write "
-                f"freeze=[{group.name!r}]"
-            )
+    training = [one for one in setting.groups.values() if plans[one.name].trains_from < math.inf]
+    wrong = [one.name for one in training if kernels & set(one.parameters)]
+    if wrong:
+        raise RecipeError(
+            f"LoRA changes matrices, and these layer groups hold convolutions: write freeze={wrong}"
+        )
