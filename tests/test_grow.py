@@ -12,6 +12,7 @@ from torch import Tensor
 
 import rltransfer as rlt
 from rltransfer.errors import RecipeError
+from rltransfer.experiments.finetuning import finetune
 from rltransfer.growing import grown
 from rltransfer.methods import L2SP, LoRA, Progressive, Residual
 from rltransfer.recipe import Recipe
@@ -158,8 +159,7 @@ def test_features_extractors_have_to_be_frozen(kind: str, method: Any) -> None:
     own = kind != "batchnorm"
     pattern = "actor.features.*" if own else "features.*"
     with pytest.raises(RecipeError, match=f"freeze=.'{pattern}'"):
-        with adapted(kind, KINDS[kind].task(), _recipe(method)):
-            pass
+        rlt.adapt(source(kind), KINDS[kind].task(), _recipe(method))
     seen = samples(source(kind).observation_space)
     recipe = _recipe(method, freeze=[pattern])
     with (
@@ -264,3 +264,23 @@ def test_a_fresh_head_on_a_second_column_trains_as_a_whole() -> None:
     head = "action_net.weight"
     assert after[head].shape == (3, 14) and (after[head] != before[head]).all()
     assert torch.equal(after[f"{FIRST}.weight"][:8], before[f"{FIRST}.weight"][:8])
+
+
+NEAR = "rlt/CartPoleSlowControl-v0"
+
+
+def _learnt(recipe: Recipe) -> float:
+    """Mean return after a short training on a task that is near to the source's."""
+    found = finetune("cartpole", NEAR, recipe, steps=4000, seed=3, points=1, episodes=20)
+    found.model.get_env().close()
+    return found.run.returns[-1].mean()
+
+
+@pytest.fixture(scope="module")
+def by_the_head_alone() -> float:
+    return _learnt(Recipe(freeze=["trunk"]))
+
+
+@pytest.mark.parametrize("method", (Residual(), Progressive(), LoRA()), ids=lambda one: one.name)
+def test_it_learns_what_the_head_alone_cannot(method: Any, by_the_head_alone: float) -> None:
+    assert _learnt(_recipe(method)) > by_the_head_alone + 80
