@@ -13,6 +13,7 @@ from torch import Tensor
 import rltransfer as rlt
 from rltransfer.errors import RecipeError
 from rltransfer.experiments.finetuning import finetune
+from rltransfer.experiments.run import close
 from rltransfer.growing import grown
 from rltransfer.methods import L2SP, LoRA, Progressive, Residual
 from rltransfer.recipe import Recipe
@@ -272,7 +273,7 @@ NEAR = "rlt/CartPoleSlowControl-v0"
 def _learnt(recipe: Recipe) -> float:
     """Mean return after a short training on a task that is near to the source's."""
     found = finetune("cartpole", NEAR, recipe, steps=4000, seed=3, points=1, episodes=20)
-    found.model.get_env().close()
+    close(found.model)
     return found.run.returns[-1].mean()
 
 
