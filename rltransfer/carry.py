@@ -16,6 +16,7 @@ from rltransfer.choose import Choice
 from rltransfer.critic_mode import blank_head, critic_groups, critic_mode
 from rltransfer.errors import RecipeError
 from rltransfer.growing import growth_notes
+from rltransfer.guiding import check_guides, guide_of, shape
 from rltransfer.index_maps import IndexMaps, index_maps
 from rltransfer.layers import layer_groups
 from rltransfer.levels import performance_next_to
@@ -90,6 +91,9 @@ def carry_over(
     if critic == "refit":
         blank_head(model.policy)
         tensors = [replace(c, action="refit") if c.group == "critic.head" else c for c in tensors]
+    check_guides(model, recipe)
+    guide, measured = guide_of(model, agent, recipe)
+    shape(model, agent, recipe)
     notes = {
         "critic": _CRITIC_WORDS[critic].format(n=recipe.refit_rollouts),
         **_exploration_notes(model, recipe),
@@ -97,12 +101,14 @@ def carry_over(
         **_carry_normalization(model, agent, recipe, maps, kept_critic=critic == "keep"),
         **growth_notes(recipe, masks, dict(model.policy.named_parameters())),
         **_space_notes(model, agent),
+        **({"guide": f"the source plays {guide.horizon.steps} steps at first"} if guide else {}),
     }
     model.transfer = Transfer(
         scheduler=GroupScheduler(model.policy, groups, plans),
         origin=_origin(model, tensors),
         refit=CriticRefit(recipe.refit_rollouts) if critic == "refit" else None,
-        spent=choice.steps if choice else 0,
+        spent=measured + (choice.steps if choice else 0),
+        guide=guide,
         report=TransferReport(agent.card.name, name, recipe, tuple(tensors), notes, choice),
     )
     model.transfer.terms = _terms(model, agent, target, recipe, masks)

@@ -11,6 +11,7 @@ from torch import nn
 from rltransfer.agents import Agent
 from rltransfer.errors import RecipeError
 from rltransfer.layers import LayerGroup, select
+from rltransfer.methods import Shaping
 from rltransfer.recipe import Recipe
 
 HEAD = "critic.head"
@@ -37,6 +38,7 @@ def critic_mode(agent: Agent, model: Any, groups: Mapping[str, LayerGroup], reci
     fresh = set(select(recipe.reset, groups)) if recipe.reset else set()
     if recipe.critic == "keep":
         _check_keep([name for name in groups if name in fresh and not name.startswith("actor.")])
+        _check_rewards(recipe)
     mode = recipe.critic if recipe.critic != "auto" else _auto(agent, model, groups, recipe, fresh)
     if mode == "refit":
         _check_refit(model.policy, groups, recipe)
@@ -52,7 +54,7 @@ def _auto(
     below = [name for name in fresh if not name.startswith("actor.")]
     scaled = agent.normalization is not None and agent.normalization.reward
     rescaled = scaled and recipe.return_stats == "reset"
-    same = agent.hyperparameters["gamma"] == model.gamma and not rescaled
+    same = agent.hyperparameters["gamma"] == model.gamma and not rescaled and not _shaped(recipe)
     return "keep" if same and not below else "refit"
 
 
@@ -81,6 +83,18 @@ def _check_keep(fresh: list[str]) -> None:
         raise RecipeError(
             f"critic is 'keep', but reset names {fresh[0]}, on which it builds: drop one of the "
             "two, or use critic='refit'"
+        )
+
+
+def _shaped(recipe: Recipe) -> bool:
+    return any(isinstance(one, Shaping) for one in recipe.methods)
+
+
+def _check_rewards(recipe: Recipe) -> None:
+    if _shaped(recipe):
+        raise RecipeError(
+            "critic is 'keep', but Shaping() changes the rewards that it is right about: use "
+            "critic='refit' or critic='auto'"
         )
 
 

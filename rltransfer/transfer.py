@@ -15,6 +15,7 @@ from rltransfer.agents.multitask.names import of_one_task
 from rltransfer.carry import TransferReport, carry_over
 from rltransfer.choose import Choice, choose, choose_unfit
 from rltransfer.growing import grow
+from rltransfer.guiding import vec_for
 from rltransfer.index_maps import index_maps
 from rltransfer.layers import layer_groups
 from rltransfer.presets import recipe as preset
@@ -97,7 +98,7 @@ def adapt(
         )
 
     choice = _choose(fresh("auto"), agent, target, wanted, seed) if wanted.select else None
-    model = fresh(vec)
+    model = fresh(vec_for(wanted, vec))
     with _closed_on_error(model.get_env()):
         chosen = choice.recipe if choice else wanted
         carry_over(model, agent, target, chosen, choice, grown.masks)

@@ -150,7 +150,11 @@ def begin(model: Any, spec: RunSpec, part: int) -> None:
     torch.manual_seed(words[2])  # CUDA too
     model.action_space.seed(words[3])
     seed = _FIRST_SEED + words[4] % (_FIRST_SEED - model.n_envs)
-    _renew(model.env, lambda: make_vec(spec.target, model.n_envs, seed=seed, vec=spec.vec))
+    guide = model.transfer.guide
+    vec = "sync" if guide else spec.vec
+    _renew(model.env, lambda: make_vec(spec.target, model.n_envs, seed=seed, vec=vec))
+    if guide:
+        guide.surround(model.env)
     _forget(model)
     _reset(model)
 

@@ -43,6 +43,8 @@ def capture(model: Any, evaluation: Evaluate) -> tuple[Tensors, dict[str, Any]]:
     tensors |= optimizer | {name: torch.from_numpy(np.array(a)) for name, a in arrays.items()}
     terms = model.transfer.terms.state() if model.transfer.terms else {}
     tensors |= {f"terms/{name}": value for name, value in terms.items()}
+    guide = model.transfer.guide.state() if model.transfer.guide else {}
+    tensors |= {f"guide/{name}": value for name, value in guide.items()}
     state = {
         "counters": {name: getattr(model, name) for name in _COUNTERS},
         "optimizer": plain,
@@ -136,6 +138,8 @@ def _restore_transfer(transfer: Any, tensors: Mapping[str, Any], state: Any) -> 
     transfer.spent = 0  # it is among the steps
     if transfer.terms:
         transfer.terms.restore(_below("terms/", tensors))
+    if transfer.guide:
+        transfer.guide.restore(_below("guide/", tensors))
     if state["refit"] is None:
         transfer.refit = None
         return

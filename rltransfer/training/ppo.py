@@ -24,6 +24,7 @@ from rltransfer.errors import BadArgument
 from rltransfer.training.critic import CriticRefit
 from rltransfer.training.divergence import divergence_named, require_finite
 from rltransfer.training.engine import ContribEngine, EnginePPO
+from rltransfer.training.guides import Guide
 from rltransfer.training.schedule import GroupScheduler
 from rltransfer.training.terms import Working
 from rltransfer.training.threads import few_threads
@@ -40,6 +41,7 @@ class Transfer:
         refit: Pending refit of the critic head, if any.
         spent: Environment steps spent before learning, charged to the next ``learn``.
         terms: Methods at work in updates; None for none.
+        guide: The source, if it begins the episodes of training.
         report: What was copied, reset and chosen.
     """
 
@@ -48,6 +50,7 @@ class Transfer:
     refit: CriticRefit | None = None
     spent: int = 0
     terms: Working | None = None
+    guide: Guide | None = None
     report: Any = None
 
 
@@ -59,7 +62,8 @@ class TransferMixin(OnPolicyAlgorithm):
     def learn(self, total_timesteps: int, *args: Any, **kwargs: Any) -> Any:
         """Train for a number of environment steps; see ``PPO.learn``.
 
-        Steps that were spent on probing the target before learning count.
+        Steps that were spent on probing the target before learning count, and those in which a
+        source began the learner's episodes.
 
         Raises:
             BadArgument: ``total_timesteps`` is not a positive integer, or was spent already.
@@ -146,7 +150,16 @@ class TransferMixin(OnPolicyAlgorithm):
         terms = self._terms()
         if terms:
             terms.rollout_begins(self)
-        return super().collect_rollouts(*args, **kwargs)
+        going_on = super().collect_rollouts(*args, **kwargs)
+        if self.transfer and self.transfer.guide:
+            self._count_guide(self.transfer.guide)
+        return going_on
+
+    def _count_guide(self, guide: Guide) -> None:
+        self.num_timesteps += guide.charge()
+        guide.horizon.advance(self.num_timesteps / self._total_timesteps)
+        for name, value in guide.log().items():
+            self.logger.record(f"transfer/jump_start/{name}", value)
 
     def _terms(self) -> Working | None:
         return self.transfer.terms if self.transfer else None

@@ -52,6 +52,17 @@ class Observations:
         return all(np.array_equal(a[rows], b[rows], equal_nan=True) for a, b in pairs)
 
 
+def batch_of_one(observation: Any) -> Any:
+    """Return a batch that holds the observation of one environment, an array or a dict of arrays.
+
+    Args:
+        observation: The observation.
+    """
+    if isinstance(observation, Mapping):
+        return {key: batch_of_one(part) for key, part in observation.items()}
+    return np.asarray(observation)[None]
+
+
 def pick(observations: Any, index: int) -> Any:
     """Return the observation of one environment, which later steps do not change.
 

@@ -10,6 +10,8 @@ import torch
 from stable_baselines3.common.utils import obs_as_tensor
 from torch import Tensor
 
+from rltransfer.engine.closed_form import Predictor, cannot_act
+from rltransfer.engine.plan import has_plain_observations
 from rltransfer.training.terms.actions import Actions
 from rltransfer.training.terms.term import latent_of
 
@@ -30,10 +32,19 @@ class Teacher:
         self._normalize = normalize
         policy.set_training_mode(False)
         policy.requires_grad_(False)
+        self.observation_space = policy.observation_space
+        closed = cannot_act(policy) is None and has_plain_observations(self)
+        self._predictor = Predictor(policy, deterministic=True) if closed else None
 
     def see(self, raw: Any) -> Any:
         """Normalize observations, and put them on the policy's device."""
         return obs_as_tensor(self._normalize(raw), self.policy.device)
+
+    def act(self, raw: Any) -> np.ndarray:
+        """Choose the most likely actions in N states, within their bounds, shape (N, ...)."""
+        seen = self._normalize(raw)
+        actions = None if self._predictor is None else self._predictor.predict(seen)
+        return self.policy.predict(seen, deterministic=True)[0] if actions is None else actions
 
     @torch.no_grad()
     def actions(self, raw: Any) -> Actions:

@@ -1,0 +1,144 @@
+"""Putting a source into the environments in which a learner gathers experience."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.vec_env import VecEnv
+
+from rltransfer.agents import Agent
+from rltransfer.errors import RecipeError
+from rltransfer.methods import JumpStart, Shaping
+from rltransfer.recipe import Recipe
+from rltransfer.teaching import teacher_on
+from rltransfer.training.engine import EnginePPO
+from rltransfer.training.guides import Guide, Horizon, ShapedVecEnv
+from rltransfer.training.terms import Teacher
+from rltransfer.vec import Vec
+from rltransfer.vec.observations import batch_of_one
+
+
+def vec_for(recipe: Recipe, vec: Vec) -> Vec:
+    """Choose how the training environments of a recipe are stepped.
+
+    Args:
+        recipe: The recipe.
+        vec: What was asked for.
+
+    Raises:
+        RecipeError: A source cannot begin episodes in environments of that kind.
+    """
+    if _one_of(recipe, JumpStart) is None:
+        return vec
+    if vec not in ("auto", "sync"):
+        raise RecipeError(
+            f"vec is {vec!r}, but JumpStart() lets the source play within the reset of each "
+            "environment, which takes environments that are stepped in turn: use vec='sync'"
+        )
+    return "sync"
+
+
+def check_guides(model: Any, recipe: Recipe) -> None:
+    """Refuse learners that a source cannot guide.
+
+    Raises:
+        RecipeError: The recipe guides, and the learner is recurrent or needs action masks.
+    """
+    names = [type(one).__name__ for one in recipe.methods if one.role == "guide"]
+    if names and not isinstance(model, EnginePPO):
+        raise RecipeError(
+            f"{names[0]} asks the source about single states, and a {type(model).__name__} needs "
+            "memory or masks of actions besides: drop it from the recipe"
+        )
+
+
+def shape(model: Any, agent: Agent, recipe: Recipe) -> None:
+    """Shape the rewards of a model's environments, which are not normalized yet, if it is asked.
+
+    Raises:
+        RecipeError: The source's critic does not fit, or the scale of its values is unknown.
+    """
+    method = _one_of(recipe, Shaping)
+    if method is None:
+        return
+    teacher = teacher_on(model, agent, recipe, acts=False)
+    factor = method.scale * reward_unit(agent)
+
+    def potential(observations: Any) -> np.ndarray:
+        return factor * teacher.values(observations).cpu().numpy()
+
+    model.set_env(ShapedVecEnv(model.get_env(), potential, model.gamma))
+
+
+def reward_unit(agent: Agent) -> float:
+    """What one unit of a source's values is in units of its task's reward.
+
+    Raises:
+        RecipeError: It saw normalized rewards, and does not say by which statistics.
+    """
+    normalization = agent.normalization
+    if normalization is None or not normalization.reward:
+        return 1.0
+    if normalization.return_stats is None:
+        raise RecipeError(
+            "the source learned from normalized rewards and carries no return statistics, so that "
+            "the scale of its values is unknown: use another source, or drop the method"
+        )
+    return float(np.sqrt(normalization.return_stats.var + normalization.epsilon))
+
+
+def guide_of(model: Any, agent: Agent, recipe: Recipe) -> tuple[Guide | None, int]:
+    """Let a source begin the episodes of a model's environments, if it is asked.
+
+    Args:
+        model: The model on the target, with environments that are stepped in turn and not
+            normalized yet.
+        agent: The source.
+        recipe: The recipe.
+
+    Returns:
+        The guide, and the environment steps that it took to measure how long the source plays.
+
+    Raises:
+        RecipeError: The source cannot act on the target.
+    """
+    method = _one_of(recipe, JumpStart)
+    if method is None:
+        return None, 0
+    teacher = teacher_on(model, agent, recipe)
+    venv, longest, steps = model.get_env(), method.horizon, 0
+    if longest is None:
+        longest, steps = episode_length(teacher, venv, model.n_steps)
+    most = method.share / (1 - method.share) * model.n_steps * model.n_envs
+    guide = Guide(
+        lambda seen: teacher.act(batch_of_one(seen))[0], Horizon(method, longest), round(most)
+    )
+    guide.surround(venv)
+    return guide, steps
+
+
+def episode_length(teacher: Teacher, venv: VecEnv, most: int) -> tuple[int, int]:
+    """Measure a source's first episode in each of several environments.
+
+    Args:
+        teacher: The source.
+        venv: The environments.
+        most: Steps after which an episode counts as if it ended.
+
+    Returns:
+        Mean length of the episodes, and the environment steps that this took.
+    """
+    lengths = np.zeros(venv.num_envs, int)
+    live = np.ones(venv.num_envs, bool)
+    observations, steps = venv.reset(), 0
+    while live.any() and steps < most:
+        observations, _, dones, _ = venv.step(teacher.act(observations))
+        lengths += live
+        live &= ~dones
+        steps += 1
+    return max(1, round(lengths.mean())), steps * venv.num_envs
+
+
+def _one_of(recipe: Recipe, kind: type[Any]) -> Any:
+    return next((one for one in recipe.methods if isinstance(one, kind)), None)
