@@ -117,7 +117,7 @@ def carry_over(
         notes["weights"] = shrink_perturb(method, model)
 
 
-TERM_ROLES = ("retain", "regularize", "align", "grow", "renew")
+TERM_ROLES = ("retain", "regularize", "align", "grow", "renew", "imitate")
 """Fields of a recipe whose methods work in updates."""
 
 

@@ -10,6 +10,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from rltransfer.agents import Agent
 from rltransfer.errors import RecipeError
 from rltransfer.methods import JumpStart, Shaping
+from rltransfer.normalizing import reward_unit
 from rltransfer.recipe import Recipe
 from rltransfer.teaching import teacher_on
 from rltransfer.training.engine import EnginePPO
@@ -63,29 +64,12 @@ def shape(model: Any, agent: Agent, recipe: Recipe) -> None:
     if method is None:
         return
     teacher = teacher_on(model, agent, recipe, acts=False)
-    factor = method.scale * reward_unit(agent)
+    factor = method.scale * reward_unit(agent.normalization)
 
     def potential(observations: Any) -> np.ndarray:
         return factor * teacher.values(observations).cpu().numpy()
 
     model.set_env(ShapedVecEnv(model.get_env(), potential, model.gamma))
-
-
-def reward_unit(agent: Agent) -> float:
-    """What one unit of a source's values is in units of its task's reward.
-
-    Raises:
-        RecipeError: It saw normalized rewards, and does not say by which statistics.
-    """
-    normalization = agent.normalization
-    if normalization is None or not normalization.reward:
-        return 1.0
-    if normalization.return_stats is None:
-        raise RecipeError(
-            "the source learned from normalized rewards and carries no return statistics, so that "
-            "the scale of its values is unknown: use another source, or drop the method"
-        )
-    return float(np.sqrt(normalization.return_stats.var + normalization.epsilon))
 
 
 def guide_of(model: Any, agent: Agent, recipe: Recipe) -> tuple[Guide | None, int]:

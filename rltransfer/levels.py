@@ -39,7 +39,7 @@ def performance_next_to(
         teacher.policy.reset_noise(EPISODES)
 
     def act(venv: VecEnv, observations: Any, starts: np.ndarray, alive: np.ndarray) -> np.ndarray:
-        return teacher.act(observations)
+        return teacher.sample(observations)
 
     with few_threads(teacher.policy.parameters()), seeded(first, teacher.policy.device):
         trial = try_out(target, act, first)

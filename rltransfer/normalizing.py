@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 
 from rltransfer.agents import vec_statistics
 from rltransfer.agents.normalization import Normalization, RunningStats
-from rltransfer.errors import BadArgument, SpaceMismatch
+from rltransfer.errors import BadArgument, RecipeError, SpaceMismatch
 
 
 def normalize(venv: VecEnv, spec: Normalization | None, training: bool) -> VecEnv:
@@ -87,6 +87,25 @@ def observation_normalizer(space: spaces.Space, spec: Normalization | None) -> C
             for key, values in observations.items()
         }
     return _normalizer(spec.obs_stats, spec)
+
+
+def reward_unit(spec: Normalization | None) -> float:
+    """Return what one unit of normalized rewards, and of values of them, is in the task's unit.
+
+    Args:
+        spec: The normalization; 1 for None, or one that leaves rewards alone.
+
+    Raises:
+        RecipeError: Rewards are normalized, but by no statistics.
+    """
+    if spec is None or not spec.reward:
+        return 1.0
+    if spec.return_stats is None:
+        raise RecipeError(
+            "the source learned from normalized rewards and carries no return statistics, so that "
+            "the scale of its values is unknown: use another source, or drop the method"
+        )
+    return float(np.sqrt(spec.return_stats.var + spec.epsilon))
 
 
 def _normalizer(stats: RunningStats, spec: Normalization) -> Callable[[np.ndarray], np.ndarray]:

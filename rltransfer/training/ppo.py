@@ -108,11 +108,16 @@ class TransferMixin(OnPolicyAlgorithm):
         atomic_write(target, content.getvalue())
 
     def train(self) -> None:
-        """Update the policy on the rollout buffer, or spend the rollout on refitting the critic.
+        """Update the policy on the rollout buffer, or spend the rollout on something else.
 
         Raises:
             Diverged: A loss, gradient or weight is not finite.
         """
+        terms = self._terms()
+        if terms and terms.take(self):
+            require_finite(self)
+            self._log_terms(terms)
+            return
         refit = self.transfer.refit if self.transfer else None
         if self.transfer and refit is not None:
             if refit.consume(self):
@@ -120,7 +125,6 @@ class TransferMixin(OnPolicyAlgorithm):
                 self.transfer.refit = None
             require_finite(self)
             return
-        terms = self._terms()
         if terms:
             terms.begin(self)
         try:
@@ -129,9 +133,12 @@ class TransferMixin(OnPolicyAlgorithm):
             self._restore_optimizer()
         require_finite(self)
         if terms:
-            for name, value in terms.end().items():
-                self.logger.record(f"transfer/{name}", value)
+            self._log_terms(terms)
         self._log_transfer()
+
+    def _log_terms(self, terms: Working) -> None:
+        for name, value in terms.end().items():
+            self.logger.record(f"transfer/{name}", value)
 
     def _update_learning_rate(self, optimizers: Any) -> None:
         super()._update_learning_rate(optimizers)
@@ -162,7 +169,8 @@ class TransferMixin(OnPolicyAlgorithm):
             self.logger.record(f"transfer/jump_start/{name}", value)
 
     def _terms(self) -> Working | None:
-        return self.transfer.terms if self.transfer else None
+        terms = self.transfer.terms if self.transfer else None
+        return None if terms is None or terms.finished else terms
 
     def _update_info_buffer(self, infos: list[dict[str, Any]], dones: Any = None) -> None:
         super()._update_info_buffer(infos, dones)

@@ -6,12 +6,11 @@ from rltransfer.training.terms import (  # noqa: F401
     align,
     dropout,
     ewc,
-    grow,
+    imitate,
     lora,
     regularize,
     renew,
     retain,
-    setting,
     smooth,
 )
 from rltransfer.training.terms.setting import Setting, term_of

@@ -54,7 +54,7 @@ class Teacher:
         outputs = torch.cat([part.outputs for part in parts])
         return Actions(parts[0].sizes, outputs, torch.cat(log_std) if log_std else None)
 
-    def act(self, raw: Any) -> np.ndarray:
+    def sample(self, raw: Any) -> np.ndarray:
         """Sample what it does in N states, within the bounds of the action space."""
         return self.policy.predict(self._normalize(raw), deterministic=False)[0]
 

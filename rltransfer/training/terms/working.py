@@ -41,6 +41,20 @@ class Working:
         if normalizer is not None and normalizer.norm_obs and self.terms:
             self._raw.append(normalizer.get_original_obs())
 
+    @property
+    def finished(self) -> bool:
+        """Whether training goes on as without any."""
+        return all(term.finished for term in self.terms)
+
+    def take(self, model: Any) -> bool:
+        """Give the rollout to terms that want it to themselves; return whether there are any."""
+        waiting = [term for term in self.terms if term.waits]
+        if waiting:
+            seen = self._seen(model)
+            for term in waiting:
+                term.take(seen)
+        return bool(waiting)
+
     def begin(self, model: Any) -> None:
         """Look at the rollout before the update on it."""
         self._losses = {}
