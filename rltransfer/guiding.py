@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
-from stable_baselines3.common.vec_env import VecEnv
 
 from rltransfer.agents import Agent
 from rltransfer.errors import RecipeError
@@ -14,7 +14,7 @@ from rltransfer.normalizing import reward_unit
 from rltransfer.recipe import Recipe
 from rltransfer.teaching import teacher_on
 from rltransfer.training.engine import EnginePPO
-from rltransfer.training.guides import Guide, Horizon, ShapedVecEnv
+from rltransfer.training.guides import Act, Guide, Horizon, ShapedVecEnv
 from rltransfer.training.terms import Teacher
 from rltransfer.vec import Vec
 from rltransfer.vec.observations import batch_of_one
@@ -76,8 +76,7 @@ def guide_of(model: Any, agent: Agent, recipe: Recipe) -> tuple[Guide | None, in
     """Let a source begin the episodes of a model's environments, if it is asked.
 
     Args:
-        model: The model on the target, with environments that are stepped in turn and not
-            normalized yet.
+        model: The model on the target, with environments that are stepped in turn.
         agent: The source.
         recipe: The recipe.
 
@@ -91,37 +90,41 @@ def guide_of(model: Any, agent: Agent, recipe: Recipe) -> tuple[Guide | None, in
     if method is None:
         return None, 0
     teacher = teacher_on(model, agent, recipe)
-    venv, longest, steps = model.get_env(), method.horizon, 0
+
+    def act(observation: Any) -> Any:
+        return teacher.act(batch_of_one(observation))[0]
+
+    venv, rollout = model.get_env().unwrapped, model.n_steps * model.n_envs
+    longest, steps = method.horizon, 0
     if longest is None:
-        longest, steps = episode_length(teacher, venv, model.n_steps)
-    most = method.share / (1 - method.share) * model.n_steps * model.n_envs
-    guide = Guide(
-        lambda seen: teacher.act(batch_of_one(seen))[0], Horizon(method, longest), round(most)
-    )
+        longest, steps = episode_length(act, venv.envs[0], venv._seeds[0], rollout)
+    most = round(rollout * method.share / (1 - method.share))
+    guide = Guide(act, Horizon(method, longest), most)
     guide.surround(venv)
     return guide, steps
 
 
-def episode_length(teacher: Teacher, venv: VecEnv, most: int) -> tuple[int, int]:
-    """Measure a source's first episode in each of several environments.
+def episode_length(act: Act, env: gym.Env, seed: int | None, most: int) -> tuple[int, int]:
+    """Measure how long the episodes of a source are.
 
     Args:
-        teacher: The source.
-        venv: The environments.
-        most: Steps after which an episode counts as if it ended.
+        act: What it does.
+        env: An environment of the target.
+        seed: For its first reset.
+        most: Steps to take; the episode under way then does not count, unless it is the only one.
 
     Returns:
         Mean length of the episodes, and the environment steps that this took.
     """
-    lengths = np.zeros(venv.num_envs, int)
-    live = np.ones(venv.num_envs, bool)
-    observations, steps = venv.reset(), 0
-    while live.any() and steps < most:
-        observations, _, dones, _ = venv.step(teacher.act(observations))
-        lengths += live
-        live &= ~dones
-        steps += 1
-    return max(1, round(lengths.mean())), steps * venv.num_envs
+    lengths, length = [], 0
+    observation, _ = env.reset(seed=seed)
+    for _ in range(most):
+        observation, _, terminated, truncated, _ = env.step(act(observation))
+        length += 1
+        if terminated or truncated:
+            lengths.append(length)
+            observation, length = env.reset()[0], 0
+    return round(np.mean(lengths or [length])), most
 
 
 def _one_of(recipe: Recipe, kind: type[Any]) -> Any:

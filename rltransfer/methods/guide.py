@@ -27,8 +27,7 @@ class JumpStart(Method):
 
     Attributes:
         horizon: Steps that the source plays at first. By default the mean length of its episodes
-            on the target, at most ``n_steps``; one episode in each environment, cut at so many
-            steps, is played to measure it, and counts.
+            on the target, for which it plays as many steps as a rollout has, which count.
         stages: Parts in which the steps are taken away, 10 as in the paper.
         mode: ``"curriculum"`` goes on by a stage when episodes return almost as much as at best so
             far; ``"random"`` draws the steps of each episode from 0 to ``horizon``.
