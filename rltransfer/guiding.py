@@ -15,7 +15,6 @@ from rltransfer.recipe import Recipe
 from rltransfer.teaching import teacher_on
 from rltransfer.training.engine import EnginePPO
 from rltransfer.training.guides import Act, Guide, Horizon, ShapedVecEnv
-from rltransfer.training.terms import Teacher
 from rltransfer.vec import Vec
 from rltransfer.vec.observations import batch_of_one
 
@@ -92,7 +91,7 @@ def guide_of(model: Any, agent: Agent, recipe: Recipe) -> tuple[Guide | None, in
     teacher = teacher_on(model, agent, recipe)
 
     def act(observation: Any) -> Any:
-        return teacher.act(batch_of_one(observation))[0]
+        return teacher.best(batch_of_one(observation))[0]
 
     venv, rollout = model.get_env().unwrapped, model.n_steps * model.n_envs
     longest, steps = method.horizon, 0

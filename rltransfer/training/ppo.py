@@ -169,8 +169,7 @@ class TransferMixin(OnPolicyAlgorithm):
             self.logger.record(f"transfer/jump_start/{name}", value)
 
     def _terms(self) -> Working | None:
-        terms = self.transfer.terms if self.transfer else None
-        return None if terms is None or terms.finished else terms
+        return self.transfer.terms if self.transfer else None
 
     def _update_info_buffer(self, infos: list[dict[str, Any]], dones: Any = None) -> None:
         super()._update_info_buffer(infos, dones)

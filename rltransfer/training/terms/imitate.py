@@ -18,6 +18,7 @@ from rltransfer.training.terms.fading import faded
 from rltransfer.training.terms.importance import density_ratio, effective_samples
 from rltransfer.training.terms.lessons import Lessons
 from rltransfer.training.terms.setting import Setting, term_of
+from rltransfer.training.terms.teacher import see
 from rltransfer.training.terms.term import Batch, Seen, Term
 
 MOST = 20.0
@@ -51,15 +52,11 @@ class SourceTrajectoriesTerm(Term):
         self._factors = factors
         self._found: dict[str, float] = {}
 
-    @property
-    def finished(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether it has cloned."""
-        return not self.waits
-
     def take(self, seen: Seen) -> None:
         """Weight the transitions by the states of the rollout, and clone."""
         weights = self._weights(seen.raw)
         self._found = {
+            "source_steps": self._lessons.states.steps,
             "effective_samples": effective_samples(weights),
             "loss": self._clone(seen.model, weights),
         }
@@ -85,7 +82,7 @@ class SourceTrajectoriesTerm(Term):
         return weights / weights.mean()
 
     def _clone(self, model: Any, weights: np.ndarray) -> float:
-        seen = self._lessons.seen_by(model)
+        seen = see(model, self._lessons.states.observations)
         weighed = torch.as_tensor(weights, dtype=torch.float32, device=model.device)
         optimizer = torch.optim.Adam(self._parameters, lr=self._method.learning_rate)
         model.policy.set_training_mode(True)
@@ -120,14 +117,19 @@ class DemonstrationsTerm(Term):
 
     def begin(self, seen: Seen) -> None:
         """Set the strength, and look at the source's states through the statistics of now."""
-        self.strength = faded(self._method, seen.progress)
-        self._seen = self._lessons.seen_by(seen.model) if self.strength else None
+        self.strength = faded(self._method, seen.progress, seen.ratio)
+        held = self._lessons.states.observations
+        self._seen = see(seen.model, held) if self.strength else None
 
     def loss(self, batch: Batch) -> Tensor | None:
         """Draw as many transitions as the minibatch has rows."""
         count, device = len(self._lessons.actions), batch.index.device
         rows = torch.randint(count, (len(batch.index),)).to(device)
         return -self._lessons.log_prob(batch.policy, self._seen, rows).mean()
+
+    def end(self) -> Mapping[str, float]:
+        """Say what the transitions cost, on another task than the target."""
+        return {"source_steps": self._lessons.states.steps}
 
 
 @term_of.register

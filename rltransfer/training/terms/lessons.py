@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.utils import obs_as_tensor
 from torch import Tensor
 
 from rltransfer.errors import RecipeError
@@ -41,12 +40,6 @@ class Lessons:
         actions = translated(self.states.actions, *spaces_, setting.recipe.outputs)
         kept = torch.as_tensor(actions, device=policy.device)
         self.actions = kept.float() if isinstance(spaces_[1], spaces.Box) else kept.long()
-
-    def seen_by(self, model: Any) -> Any:
-        """Observations as the model sees them now, on its device."""
-        normalizer, raw = model.get_vec_normalize_env(), self.states.observations
-        seen = raw if normalizer is None else normalizer.normalize_obs(raw)
-        return obs_as_tensor(seen, model.device)
 
     def log_prob(self, policy: Any, seen: Any, rows: Tensor) -> Tensor:
         """Log probabilities of the source's actions in some transitions, shape (B,)."""

@@ -40,7 +40,7 @@ class Teacher:
         """Normalize observations, and put them on the policy's device."""
         return obs_as_tensor(self._normalize(raw), self.policy.device)
 
-    def act(self, raw: Any) -> np.ndarray:
+    def best(self, raw: Any) -> np.ndarray:
         """Choose the most likely actions in N states, within their bounds, shape (N, ...)."""
         seen = self._normalize(raw)
         actions = None if self._predictor is None else self._predictor.predict(seen)

@@ -91,13 +91,11 @@ class Term:
         strength: Factor on its loss in this update; 0 leaves the term out of the update.
         waits: Whether it wants a rollout to itself: :meth:`take` is called in place of PPO's next
             update.
-        finished: Whether it has nothing left to do.
     """
 
     name = ""
     strength = 1.0
     waits = False
-    finished = False
 
     def take(self, seen: Seen) -> None:
         """Learn from a rollout instead of PPO."""

@@ -41,11 +41,6 @@ class Working:
         if normalizer is not None and normalizer.norm_obs and self.terms:
             self._raw.append(normalizer.get_original_obs())
 
-    @property
-    def finished(self) -> bool:
-        """Whether training goes on as without any."""
-        return all(term.finished for term in self.terms)
-
     def take(self, model: Any) -> bool:
         """Give the rollout to terms that want it to themselves; return whether there are any."""
         waiting = [term for term in self.terms if term.waits]
