@@ -35,11 +35,17 @@ class Lessons:
                 "a method of the recipe asks how likely the source's actions are, which is not "
                 "defined at the bounds of squashed actions: use squash_output=False"
             )
-        spaces_ = setting.agent.action_space, policy.action_space
         self.states = setting.source_states(count)
-        actions = translated(self.states.actions, *spaces_, setting.recipe.outputs)
+        actions = translated(
+            self.states.actions,
+            setting.agent.action_space,
+            policy.action_space,
+            setting.recipe.outputs,
+        )
         kept = torch.as_tensor(actions, device=policy.device)
-        self.actions = kept.float() if isinstance(spaces_[1], spaces.Box) else kept.long()
+        # Coins are floats to torch, as in the rollout buffer.
+        classes = isinstance(policy.action_space, spaces.Discrete | spaces.MultiDiscrete)
+        self.actions = kept.long() if classes else kept.float()
 
     def log_prob(self, policy: Any, seen: Any, rows: Tensor) -> Tensor:
         """Log probabilities of the source's actions in some transitions, shape (B,)."""

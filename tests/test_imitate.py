@@ -1,0 +1,173 @@
+"""Learning from the source's trajectories: weights by hand, and what a learner gains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from transfer_cases import KINDS, adapted, same, tensors
+
+import rltransfer as rlt
+from rltransfer.errors import RecipeError
+from rltransfer.methods import Demonstrations, SourceTrajectories
+from rltransfer.recipe import Recipe
+from rltransfer.training.terms.importance import density_ratio, effective_samples
+from rltransfer.training.terms.lessons import translated
+
+SMALL: dict[str, Any] = {"n_envs": 4, "n_steps": 64, "batch_size": 64, "n_epochs": 2}
+FRESH_ACTOR = Recipe(reset=["actor.*"])
+SLOW = "rlt/CartPoleSlowControl-v0"
+
+
+# -- weights --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("mean", "std"), [(1.0, 1.0), (0.5, 0.7)])
+def test_ratios_of_normal_densities_by_hand(mean: float, std: float) -> None:
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(size=(40_000, 1)), rng.normal(mean, std, size=(20_000, 1))
+    at = np.linspace(-1, 2, 7)[:, None]
+    found = density_ratio(target, np.concatenate([source, at]))[-7:]
+    by_hand = np.exp(at**2 / 2 - ((at - mean) / std) ** 2 / 2) / std
+    assert found == pytest.approx(by_hand[:, 0], rel=0.12)
+
+
+def test_states_that_are_the_targets_own_have_ratio_one() -> None:
+    states = np.random.default_rng(0).normal(size=(500, 3))
+    assert density_ratio(states, states) == pytest.approx(np.ones(500), abs=1e-3)
+
+
+def test_tasks_without_a_common_state_give_no_infinite_ratio() -> None:
+    near, far = np.zeros((50, 2)), np.ones((70, 2))
+    assert np.isfinite(density_ratio(near, far)).all() and density_ratio(near, far).max() < 0.1
+
+
+def test_samples_that_count_by_hand() -> None:
+    assert effective_samples(np.ones(5)) == 5
+    assert effective_samples(np.array([3.0, 1.0])) == pytest.approx(16 / 10)
+
+
+# -- what it is for -------------------------------------------------------------------------------
+
+
+def first_update(recipe: Recipe) -> Any:
+    """Train for the one rollout that cloning takes."""
+    model = rlt.adapt("cartpole", SLOW, recipe, seed=0, **SMALL)
+    model.learn(256)
+    return model
+
+
+@pytest.mark.parametrize("given", [{}, {"importance": False}, {"temperature": 1.0}])
+def test_a_fresh_actor_starts_with_what_the_source_does(given: Any) -> None:
+    cloned = first_update(FRESH_ACTOR.but(imitate=SourceTrajectories(states=2048, **given)))
+    alone = first_update(FRESH_ACTOR)
+    scores = [rlt.evaluate(model, SLOW, episodes=10).mean for model in (cloned, alone)]
+    assert scores[0] > scores[1] + 50
+    assert cloned.num_timesteps == 256, "the source's own steps are on another task"
+
+
+def test_it_takes_the_first_rollout_and_the_actor_alone() -> None:
+    model = rlt.adapt(
+        "cartpole", SLOW, FRESH_ACTOR.but(imitate=SourceTrajectories(states=256)), seed=0, **SMALL
+    )
+    before = tensors(model)
+    model.learn(256)
+    kept = same(before, tensors(model))
+    assert kept == {key for key in before if "value" in key}
+    assert model._n_updates == 0, "PPO has not updated"
+    logged = model.logger.name_to_value
+    assert 1 < logged["transfer/source_trajectories/effective_samples"] <= 256
+    model.learn(256, reset_num_timesteps=False)
+    assert model._n_updates == SMALL["n_epochs"]
+
+
+def test_deviations_stay_to_explore_with() -> None:
+    recipe = FRESH_ACTOR.but(imitate=SourceTrajectories(states=64))
+    with adapted("box", KINDS["box"].task(flip=True), recipe) as model:
+        before = model.policy.log_std.clone()
+        model.learn(32)
+        assert torch.equal(before, model.policy.log_std)
+
+
+def test_swapped_actions_are_translated() -> None:
+    swapped = "rlt/CartPoleSwapped-v0"
+    recipe = FRESH_ACTOR.but(outputs=[1, 0], imitate=SourceTrajectories(states=2048))
+    model = rlt.adapt("cartpole", swapped, recipe, seed=0, **SMALL)
+    model.learn(256)
+    assert rlt.evaluate(model, swapped, episodes=5).mean > 100
+
+
+def test_demonstrations_are_followed_while_they_count() -> None:
+    likely = {}
+    for name, imitate in {
+        "alone": (),
+        "shown": Demonstrations(strength=5, fade="constant"),
+    }.items():
+        model = rlt.adapt("cartpole", SLOW, FRESH_ACTOR.but(imitate=imitate), seed=0, **SMALL)
+        model.learn(1024)
+        source = rlt.load("cartpole").build()
+        seen = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32) * 0.1
+        pairs = [one.predict(seen, deterministic=True)[0] for one in (model, source)]
+        likely[name] = np.mean(pairs[0] == pairs[1])
+    assert likely["shown"] > likely["alone"] + 0.1
+
+
+@pytest.mark.parametrize("kind", ["discrete", "box", "multibinary", "gsde", "normalized", "dict"])
+def test_all_kinds_of_spaces_are_imitated(kind: str) -> None:
+    flat = kind not in ("multibinary", "dict")
+    method = SourceTrajectories(states=64, importance=flat)
+    recipe = Recipe(imitate=[method, Demonstrations(states=64)])
+    with adapted(kind, KINDS[kind].task(flip=True), recipe) as model:
+        model.learn(96)
+        assert all(torch.isfinite(p).all() for p in model.policy.parameters())
+
+
+# -- what is refused ------------------------------------------------------------------------------
+
+
+def test_observations_that_are_no_columns_are_refused() -> None:
+    with pytest.raises(RecipeError, match="importance=False"):
+        with adapted("dict", KINDS["dict"].task(flip=True), Recipe(imitate=SourceTrajectories())):
+            pass
+
+
+def test_an_actor_that_is_frozen_is_refused() -> None:
+    with pytest.raises(RecipeError, match="frozen"):
+        rlt.adapt("cartpole", SLOW, Recipe(freeze=["actor.*"], imitate=SourceTrajectories()))
+
+
+def test_actions_are_translated_or_refused() -> None:
+    two, three = spaces.Discrete(2), spaces.Discrete(3)
+    box = spaces.Box(-1, 1, (2,))
+    taken = np.array([0, 1, 1])
+    assert translated(taken, two, two, None) is taken
+    assert translated(taken, two, three, [1, None, 0]).tolist() == [2, 0, 0]
+    assert translated(np.array([[1.0, 2.0]]), box, box, [1, 0]).tolist() == [[2, 1]]
+    with pytest.raises(RecipeError, match="map them"):
+        translated(taken, two, three, None)
+    with pytest.raises(RecipeError, match="no counterpart of its action 1"):
+        translated(taken, two, two, [0, None])
+    with pytest.raises(RecipeError, match="None"):
+        translated(np.zeros((1, 2)), box, box, [0, None])
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        (SourceTrajectories, {"states": 1}),
+        (SourceTrajectories, {"epochs": 0}),
+        (SourceTrajectories, {"batch_size": 0}),
+        (SourceTrajectories, {"learning_rate": 0}),
+        (SourceTrajectories, {"importance": "yes"}),
+        (SourceTrajectories, {"most": 0}),
+        (SourceTrajectories, {"temperature": 0}),
+        (Demonstrations, {"states": 0}),
+        (Demonstrations, {"strength": 0}),
+    ],
+)
+def test_values_out_of_range_are_refused(kind: Any, given: Any) -> None:
+    with pytest.raises(RecipeError, match="expected"):
+        kind(**given)
