@@ -37,6 +37,7 @@ from rltransfer.metrics.intervals import (
     bootstrap_interval,
 )
 from rltransfer.metrics.paired import holm, pair_correlation, paired_differences, sign_flip_test
+from rltransfer.metrics.ranks import kendall, rank_interval, rank_test, spearman
 from rltransfer.metrics.student import seeds_needed, t_cdf, t_power, t_quantile
 from rltransfer.metrics.times import (
     Censored,
@@ -68,6 +69,7 @@ __all__ = [
     "iqm",
     "iqm_interval",
     "jumpstart",
+    "kendall",
     "mean_of_means",
     "median_time",
     "negative_transfer_rate",
@@ -78,9 +80,12 @@ __all__ = [
     "performance_profile",
     "probability_of_improvement",
     "profile_interval",
+    "rank_interval",
+    "rank_test",
     "restricted_mean_time",
     "seeds_needed",
     "sign_flip_test",
+    "spearman",
     "speed_up",
     "t_cdf",
     "t_power",
