@@ -28,6 +28,7 @@ from rltransfer.presets import PRESETS as recipes
 from rltransfer.pretrain import as_agent, pretrain
 from rltransfer.recipe import Recipe
 from rltransfer.registry import Pair, Task, pairs, register_pair, register_task, task, tasks
+from rltransfer.similarity import Similarity, similarity
 from rltransfer.training import TransferMaskablePPO, TransferPPO, TransferRecurrentPPO
 from rltransfer.training.multitask import MultiTaskPPO
 from rltransfer.transfer import adapt
@@ -55,6 +56,7 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "RegistrationConflict",
+    "Similarity",
     "SpaceMismatch",
     "Task",
     "TransferError",
@@ -82,6 +84,7 @@ __all__ = [
     "recipes",
     "register_pair",
     "register_task",
+    "similarity",
     "task",
     "tasks",
 ]

@@ -12,7 +12,7 @@ from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.vec_env import VecNormalize
 
 from rltransfer.agents import Agent
-from rltransfer.choose import Choice
+from rltransfer.choice import Choice
 from rltransfer.critic_mode import blank_head, critic_groups, critic_mode
 from rltransfer.errors import RecipeError
 from rltransfer.growing import growth_notes

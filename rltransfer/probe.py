@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,6 @@ from sb3_contrib.common.maskable.utils import get_action_masks
 from stable_baselines3.common.vec_env import VecEnv
 
 from rltransfer.agents import Agent
-from rltransfer.errors import BadArgument
 from rltransfer.training.critic import bootstrapped_returns, explained_variance
 from rltransfer.training.threads import few_threads
 from rltransfer.trials import Act, Trial, first_seed, random_level, task_of, try_out
@@ -25,7 +25,8 @@ class Probe:
     """What the unchanged source did on the target.
 
     Attributes:
-        score: Normalized zero-shot score of deterministic actions: 0 is random, 1 the reference.
+        score: Normalized zero-shot score of deterministic actions: 0 is random, 1 the reference;
+            nan if there is no reference.
         critic_fit: Explained variance of the source critic on the returns; nan if unknown.
         logits: Logits of a Discrete policy in the states it visited, (states, actions); else None.
         steps: Environment steps that the probe took.
@@ -51,7 +52,7 @@ def probe(model: Any, agent: Agent, target: str | EnvSpec, *, seed: int | None) 
         trial = try_out(target, _source_actions(model, asked), first)
     low, high, extra = _levels(agent, target, first)
     return Probe(
-        score=(trial.score - low) / (high - low),
+        score=(trial.score - low) / (high - low) if high != low else math.nan,
         critic_fit=_critic_fit(model, trial, asked),
         logits=np.concatenate(asked.logits) if asked.logits else None,
         steps=trial.steps + extra,
@@ -114,18 +115,10 @@ def _critic_fit(model: Any, trial: Trial, asked: _Asked) -> float:
 
 
 def _levels(agent: Agent, target: str | EnvSpec, seed: int) -> tuple[float, float, int]:
-    """Random and reference level of the target, and the steps that measuring them took."""
+    """Random and reference level of the target, nan if unknown, and the steps measuring took."""
     known = task_of(target)
     low, steps = random_level(target, seed)
     high = known.reference
     if high is None and agent.card.score and agent.card.score.mean > low:
         high = agent.card.score.mean
-    if high is None or high == low:
-        raise BadArgument(
-            f"recipe 'auto' needs a level to compare with: give {known.id!r} a reference score "
-            "with register_task(..., reference=...), or the source a score on its card: "
-            "agent.with_card(score=rltransfer.evaluate(agent, episodes=100).score), or on the "
-            "command line `rltransfer import AGENT.zip --out NAME --episodes 100`; or name another "
-            "recipe, such as 'full'"
-        )
-    return low, high, steps
+    return low, math.nan if high is None else high, steps

@@ -75,8 +75,9 @@ class Recipe:
         grow: Methods that add weights to the source's network.
         renew: Methods that keep the network able to learn.
         imitate: Methods that learn from the source's trajectories before PPO begins.
-        select: ``"zero_shot"`` lets the score of the unchanged source on the target choose all of
-            the above; see :func:`rltransfer.transfer.adapt`.
+        select: Lets a measurement on the target choose all of the above: ``"zero_shot"`` the score
+            of the unchanged source, ``"similarity"`` how alike the tasks are under random actions;
+            see :mod:`rltransfer.choose` and :func:`rltransfer.transfer.adapt`.
     """
 
     freeze: Sequence[str] = ()
@@ -103,7 +104,7 @@ class Recipe:
     grow: Method | Sequence[Method] = ()
     renew: Method | Sequence[Method] = ()
     imitate: Method | Sequence[Method] = ()
-    select: Literal["zero_shot"] | None = None
+    select: Literal["zero_shot", "similarity"] | None = None
 
     def __post_init__(self) -> None:
         check_kinds(self)
@@ -145,6 +146,12 @@ class Recipe:
         if chosen != Recipe():
             given = ", ".join(sorted(chosen.to_dict()))
             raise RecipeError(f"select chooses {given} itself: drop them, or drop select")
+        maps = [name for name in ("pad_inputs", "inputs", "outputs") if name in self.to_dict()]
+        if self.select == "similarity" and maps:
+            raise RecipeError(
+                f"select='similarity' compares tasks with equal spaces, which {maps[0]} says they "
+                "do not have: use select='zero_shot'"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that differ from the defaults, as JSON-able data."""

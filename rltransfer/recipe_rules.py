@@ -12,6 +12,7 @@ TOP_DOWN = "top_down"
 BOTTOM_UP = "bottom_up"
 SEQUENCES = ("freeze", "reset", "inputs", "outputs")
 MAPPINGS = ("thaw", "lr_scale")
+SELECT = (None, "zero_shot", "similarity")
 REALS = ("thaw_by", "lr_decay", "temperature", "obs_count", "log_std")
 
 
@@ -95,7 +96,7 @@ _CHOICES = {
     "obs_stats": ("copy", "freeze", "reset"),
     "return_stats": ("auto", "copy", "reset"),
     "critic": ("auto", "keep", "reset", "refit"),
-    "select": (None, "zero_shot"),
+    "select": SELECT,
 }
 
 

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from gymnasium.envs.registration import EnvSpec
-from stable_baselines3.common.vec_env import VecEnv
 
 from rltransfer.agents import Agent, load
 from rltransfer.agents.multitask.names import of_one_task
 from rltransfer.carry import TransferReport, carry_over
-from rltransfer.choose import Choice, choose, choose_unfit
+from rltransfer.choose import Choice, Evidence, choose
+from rltransfer.evaluation.given import trained_on
+from rltransfer.fresh_models import closed_on_error, fresh_model
 from rltransfer.growing import grow
 from rltransfer.guiding import vec_for
 from rltransfer.index_maps import index_maps
 from rltransfer.layers import layer_groups
 from rltransfer.presets import recipe as preset
-from rltransfer.probe import probe
+from rltransfer.probe import Probe, probe
 from rltransfer.recipe import Recipe
+from rltransfer.similarity.closeness import compare_tasks
 from rltransfer.statistics import statistics_fit
 from rltransfer.surgery import unfit_groups
-from rltransfer.target import check_target
-from rltransfer.training.build import build_model
 from rltransfer.training.ppo import TransferMixin, TransferPPO
-from rltransfer.vec import Vec, make_vec
+from rltransfer.vec import Vec
 
 __all__ = ["TransferReport", "adapt"]
 
@@ -54,8 +53,9 @@ def adapt(
         source: An agent, the name of a zoo agent, or the path of a saved one.
         target: Gymnasium id, ``module:Id``, or spec. It need not be registered as a task.
         recipe: A recipe or the name of a preset. ``"auto"`` first runs the unchanged source on the
-            target for a few episodes, whose steps count, and lets its score choose
-            (see :mod:`rltransfer.choose`).
+            target for a few episodes, whose steps count, and lets its score choose;
+            ``Recipe(select="similarity")`` plays both tasks at random and lets their closeness
+            choose, where the steps on the target count (see :mod:`rltransfer.choose`).
         seed: Seed of new weights, actions and environments.
         n_envs: Parallel environments; the source's number by default.
         vec: How they are stepped: ``"auto"``, ``"native"``, ``"sync"``, ``"subproc"`` or
@@ -77,14 +77,12 @@ def adapt(
         BadArgument: A hyperparameter or the device does not fit.
         BadEnvironment: The target breaks its contract.
     """
-    given = source if isinstance(source, Agent) else load(source, classes=classes)
-    of_one_task(given, "adapt")
+    agent = source if isinstance(source, Agent) else load(source, classes=classes)
+    of_one_task(agent, "adapt")
     wanted = preset(recipe)
-    grown = grow(given, wanted, seed)
-    agent = grown.agent
 
-    def fresh(vec: Vec) -> TransferMixin:
-        return _fresh(
+    def fresh(agent: Agent, vec: Vec) -> TransferMixin:
+        return fresh_model(
             agent,
             target,
             {**agent.hyperparameters, **hyperparameters},
@@ -97,65 +95,43 @@ def adapt(
             classes=classes,
         )
 
-    choice = _choose(fresh("auto"), agent, target, wanted, seed) if wanted.select else None
-    model = fresh(vec_for(wanted, vec))
-    with _closed_on_error(model.get_env()):
-        chosen = choice.recipe if choice else wanted
-        carry_over(model, agent, target, chosen, choice, grown.masks)
+    choice = _choose(fresh(agent, "auto"), agent, target, wanted, seed) if wanted.select else None
+    chosen = choice.recipe if choice else wanted
+    grown = grow(agent, chosen, seed)
+    model = fresh(grown.agent, vec_for(chosen, vec))
+    with closed_on_error(model.get_env()):
+        carry_over(model, grown.agent, target, chosen, choice, grown.masks)
     return cast(TransferPPO, model)
 
 
 def _choose(
     trial: TransferMixin, agent: Agent, target: str | EnvSpec, wanted: Recipe, seed: int | None
 ) -> Choice:
-    """Let the unchanged source act on the target, and choose a recipe from how it does."""
+    """Let a selector choose a recipe, from what it wants to know of the source and the target."""
+
+    def run_probe() -> Probe:
+        carry_over(trial, agent, target, wanted.but(select=None, critic="keep"))
+        return probe(trial, agent, target, seed=seed)
+
     try:
         groups = layer_groups(trial.policy)
         maps = index_maps(agent, trial.policy, groups, wanted)
-        unfit = unfit_groups(agent, trial.policy, groups, wanted, maps)
-        if unfit:
-            mapped = maps.inputs is not None
-            fit = mapped or statistics_fit(agent.normalization, trial.observation_space)
-            return choose_unfit(wanted, unfit, stats_fit=fit)
-        carry_over(trial, agent, target, wanted.but(select=None, critic="keep"))
-        return choose(wanted, probe(trial, agent, target, seed=seed), trial.action_space)
+        fit = maps.inputs is not None
+        fit = fit or statistics_fit(agent.normalization, trial.observation_space)
+        evidence = Evidence(
+            wanted=wanted,
+            target=_name(target),
+            action_space=trial.action_space,
+            algorithm=agent.algorithm,
+            unfit=unfit_groups(agent, trial.policy, groups, wanted, maps),
+            stats_fit=fit,
+            run_probe=run_probe,
+            run_comparison=lambda: compare_tasks(trained_on(agent), target, seed=seed),
+        )
+        return choose(evidence)
     finally:
         trial.get_env().close()  # pyright: ignore[reportOptionalMemberAccess]
 
 
-def _fresh(
-    agent: Agent,
-    target: str | EnvSpec,
-    settings: Mapping[str, Any],
-    *,
-    n_envs: int | None,
-    vec: Vec,
-    seed: int | None,
-    classes: Mapping[str, type] | None,
-    **options: Any,
-) -> TransferMixin:
-    """A model with the source's architecture and the target's spaces, weights untouched."""
-    policy, kwargs = agent.policy_class(classes), agent.live_policy_kwargs(classes)
-    copies = n_envs if n_envs is not None else int(settings.get("n_envs", 1))
-    venv = make_vec(target, copies, seed=seed, vec=vec)
-    with _closed_on_error(venv):
-        check_target(agent, venv, settings)
-        return build_model(
-            agent.algorithm,
-            policy,
-            venv,
-            policy_kwargs=kwargs,
-            hyperparameters=settings,
-            seed=seed,
-            **options,
-        )
-
-
-@contextmanager
-def _closed_on_error(venv: VecEnv | None) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        if venv is not None:
-            venv.close()
-        raise
+def _name(target: str | EnvSpec) -> str:
+    return target if isinstance(target, str) else target.id

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -29,15 +30,47 @@ from transfer_cases import (
 
 import rltransfer.trials as trying
 from rltransfer import registry
-from rltransfer.choose import Choice, _temperature, choose, choose_unfit
-from rltransfer.errors import BadArgument
+from rltransfer.choose import SELECTORS, Choice, Evidence, choose
+from rltransfer.errors import BadArgument, RecipeError
 from rltransfer.evaluate import evaluate, random_score
+from rltransfer.methods import Kickstart
 from rltransfer.probe import Probe, probe
 from rltransfer.recipe import Recipe
+from rltransfer.recipe_rules import SELECT
+from rltransfer.selectors.zero_shot import _temperature
+from rltransfer.similarity.closeness import Closeness
 from rltransfer.trials import EPISODES, TRIAL_SEED
 
 AUTO = Recipe(select="zero_shot")
+SIMILAR = Recipe(select="similarity")
 PLAYED = EPISODES * LENGTH
+
+
+def evidence(
+    wanted: Recipe,
+    action: str = "d2",
+    *,
+    probe: Probe | None = None,
+    closeness: Closeness | None = None,
+    **known: Any,
+) -> Evidence:
+    """Evidence that was measured; reading other evidence fails."""
+    return Evidence(
+        **{"wanted": wanted, "target": "toy", "algorithm": "ppo", **known},
+        action_space=ACTIONS[action],
+        run_probe=lambda: given(probe),
+        run_comparison=lambda: given(closeness),
+    )
+
+
+def given(measured: Any) -> Any:
+    assert measured is not None, "it was measured, and nobody needs it"
+    return measured
+
+
+def close(value: float) -> Closeness:
+    """Tasks that look the same, and whose dynamics make up that closeness."""
+    return Closeness(0.5, 0.0, 2.0, value**2, 30, 40)
 
 
 @pytest.fixture(autouse=True)
@@ -228,7 +261,7 @@ def test_whatever_is_chosen_can_be_followed(kind: str) -> None:
     seen: set[Recipe] = set()
     action = KINDS[kind].action
     for one in probes(action):
-        choice = choose(AUTO, one, ACTIONS[action])
+        choice = choose(evidence(AUTO, action, probe=one))
         assert isinstance(choice, Choice)
         assert (choice.score, choice.steps) == (one.score, 40)
         assert choice.recipe.select is None
@@ -243,16 +276,16 @@ def test_whatever_is_chosen_can_be_followed(kind: str) -> None:
 def test_a_perfect_source_keeps_its_actor_and_a_hopeless_one_does_not() -> None:
     for action in ("d2", "box2"):
         perfect = Probe(score=1.0, critic_fit=0.9, logits=None, steps=1)
-        assert not choose(AUTO, perfect, ACTIONS[action]).recipe.reset
+        assert not choose(evidence(AUTO, action, probe=perfect)).recipe.reset
         hopeless = Probe(score=-1.0, critic_fit=-1.0, logits=None, steps=1)
-        assert choose(AUTO, hopeless, ACTIONS[action]).recipe != Recipe()
+        assert choose(evidence(AUTO, action, probe=hopeless)).recipe != Recipe()
 
 
 @pytest.mark.parametrize("score", [-1.0, 0.3, 1.0])
 def test_maps_are_kept_as_far_as_they_are_needed(score: float) -> None:
     wanted = AUTO.but(inputs=[1, 0, 2, 3], outputs=[1, 0])
     one = Probe(score=score, critic_fit=0.0, logits=None, steps=1)
-    recipe = choose(wanted, one, ACTIONS["d2"]).recipe
+    recipe = choose(evidence(wanted, probe=one)).recipe
     assert recipe.inputs == (1, 0, 2, 3)
     assert recipe.outputs == (None if "actor.head" in recipe.reset else (1, 0))
     with adapted("discrete", toy(), recipe) as model:
@@ -304,8 +337,97 @@ def test_auto_with_a_bridge_probes_the_bridged_source() -> None:
 
 
 def test_unfit_statistics_start_fresh_too() -> None:
-    assert choose_unfit(AUTO, ["actor.0"]).recipe == Recipe(reset=["actor.0"])
-    fresh = choose_unfit(AUTO, ["actor.0"], stats_fit=False).recipe
-    assert fresh == Recipe(reset=["actor.0"], obs_stats="reset")
+    for wanted in (AUTO, SIMILAR):
+        known = choose(evidence(wanted, unfit=["actor.0"]))
+        assert known.recipe == Recipe(reset=["actor.0"]) and known.steps == 0
+        fresh = choose(evidence(wanted, unfit=["actor.0"], stats_fit=False)).recipe
+        assert fresh == Recipe(reset=["actor.0"], obs_stats="reset")
     with adapted("normalized", toy("v6", "box1"), AUTO) as model:
         assert model.transfer.report.notes["observation statistics"] == "fresh"
+
+
+# -- choosing by similarity -----------------------------------------------------------------------
+
+
+def test_recipes_name_the_selectors_that_there_are() -> None:
+    assert set(SELECT) == {None, *SELECTORS}
+
+
+@pytest.mark.parametrize("action", ["d2", "box2"])
+def test_the_rule_of_similarity(action: str) -> None:
+    std = ["actor.std"] if action == "box2" else []
+    features = Recipe(reset=["actor.head", *std], critic="refit")
+    thirds = {0.99: "instances", 0.67: "instances", 0.66: "features", 0.34: "features"}
+    expected = {"instances": Recipe(retain=Kickstart()), "features": features, "model": Recipe()}
+    for value, words in {**thirds, 0.33: "model", 0.0: "model"}.items():
+        choice = choose(evidence(SIMILAR, action, closeness=close(value)))
+        assert choice.recipe == expected[words] and words in choice.reason, value
+        assert choice.steps == 30 and math.isnan(choice.score)
+        assert f"similarity {value:.2f}" in choice.reason
+
+
+def test_closeness_is_a_geometric_mean() -> None:
+    assert Closeness(0.75, 0.1, 2.0, 0.5, 1, 1).value == pytest.approx(0.5)
+    assert Closeness(0.4, 0.0, 1.0, 1.0, 1, 1).value == 1, "a classifier can be worse than chance"
+    assert Closeness(0.75, 0.1, math.nan, math.nan, 1, 1).value == pytest.approx(0.5)
+    assert math.isnan(Closeness(math.nan, math.nan, math.nan, math.nan, 1, 1).value)
+
+
+@pytest.mark.parametrize("kind", FOLLOWED)
+def test_whatever_similarity_chooses_can_be_followed(kind: str) -> None:
+    for value in (0.9, 0.5, 0.1):
+        known = evidence(
+            SIMILAR,
+            KINDS[kind].action,
+            closeness=close(value),
+            algorithm=source(kind).algorithm,
+        )
+        with adapted(kind, KINDS[kind].task(flip=True), choose(known).recipe) as model:
+            model.learn(64)
+
+
+def test_similar_tasks_transfer_instances_and_the_steps_count() -> None:
+    with adapted("discrete", toy(), SIMILAR) as model:
+        choice = model.transfer.report.choice
+        assert model.transfer.report.recipe == Recipe(retain=Kickstart())
+        assert "similarity 1.00" in choice.reason
+        assert choice.steps == model.transfer.spent == 2_048
+
+
+@pytest.fixture
+def home() -> None:
+    """The task of the source, which the fixtures of other tests may have taken back."""
+    toy()
+
+
+@pytest.mark.usefixtures("home")
+def test_other_rewards_are_another_task() -> None:
+    with adapted("discrete", toy(flip=True), SIMILAR) as model:
+        assert "similarity 1.00" not in model.transfer.report.choice.reason
+
+
+@pytest.mark.usefixtures("home")
+def test_similarity_leaves_no_trace() -> None:
+    with adapted("discrete", toy(flip=True), SIMILAR, seed=2) as model:
+        chosen = model.transfer.report.recipe
+        model.transfer.spent = 0
+        model.learn(64)
+        first = tensors(model)
+    with adapted("discrete", toy(flip=True), chosen, seed=2) as model:
+        model.learn(64)
+        assert same(first, tensors(model)) == set(first)
+
+
+def test_similarity_of_unlike_spaces_is_not_asked() -> None:
+    with adapted("discrete", toy("v6"), SIMILAR) as model:
+        assert model.transfer.spent == 0 and model.transfer.report.recipe.reset
+    for bridge in ({"pad_inputs": True}, {"inputs": [0, 1, 2, 3]}, {"outputs": [1, 0]}):
+        with pytest.raises(RecipeError, match=f"which {next(iter(bridge))} says they do not have"):
+            Recipe(select="similarity", **bridge)
+
+
+def test_a_source_that_does_not_say_where_it_is_from_cannot_be_compared() -> None:
+    agent = source("discrete")
+    lost = replace(agent, card=replace(agent.card, task=""))
+    with pytest.raises(BadArgument, match="which task it was trained on"):
+        adapted(lost, toy(flip=True), SIMILAR).__enter__()

@@ -25,7 +25,11 @@ LAYERS = (
         *("rltransfer.multitask", "rltransfer.multitask.*"),
     ),
     # And every module that is named nowhere else: the parts of a transfer.
-    ("rltransfer.transfer", "rltransfer.choose", "rltransfer.probe", "rltransfer.surgery"),
+    (
+        *("rltransfer.transfer", "rltransfer.choose", "rltransfer.probe", "rltransfer.surgery"),
+        *("rltransfer.selectors", "rltransfer.selectors.*"),
+        *("rltransfer.similarity", "rltransfer.similarity.*"),
+    ),
     ("rltransfer.callbacks",),
     ("rltransfer.evaluate", "rltransfer.evaluation", "rltransfer.evaluation.*"),
     ("rltransfer.training", "rltransfer.training.*"),

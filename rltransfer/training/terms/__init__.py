@@ -6,6 +6,7 @@ from rltransfer.training.terms import (  # noqa: F401
     align,
     dropout,
     ewc,
+    grow,
     imitate,
     lora,
     regularize,

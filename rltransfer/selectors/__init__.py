@@ -1,0 +1,1 @@
+"""How a recipe is chosen from evidence: one module for each value of ``Recipe.select``."""

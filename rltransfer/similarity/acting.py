@@ -1,0 +1,132 @@
+"""What a source does in a task, as a rollout of PPO."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import obs_as_tensor
+from torch import Tensor
+
+from rltransfer.agents import Agent
+from rltransfer.carry import carry_over
+from rltransfer.fresh_models import closed_on_error, fresh_model
+from rltransfer.recipe import Recipe
+from rltransfer.similarity.walking import COPIES, first_seed
+from rltransfer.training.critic import bootstrapped_returns
+from rltransfer.training.ppo import TransferMixin
+
+
+@dataclass(frozen=True, eq=False)
+class Acted:
+    """One rollout of n steps, environment by environment.
+
+    Attributes:
+        observations: As the policy saw them, on its device: (n, ...), or a dict of such.
+        raw: As the environments gave them, up to what normalization clipped.
+        actions: As the policy took them.
+        advantages: Shape (n,), by the source's critic.
+        returns: Discounted rewards to go, shape (n,); what comes after the end of the rollout is
+            the critic's estimate.
+    """
+
+    observations: Any
+    raw: Any
+    actions: Tensor
+    advantages: Tensor
+    returns: np.ndarray
+
+
+def source_on(
+    agent: Agent,
+    task: str | EnvSpec,
+    *,
+    steps: int,
+    seed: int,
+    device: str,
+    classes: Mapping[str, type] | None,
+) -> TransferMixin:
+    """Build the whole of a source on a task, with statistics that stay what they are.
+
+    Args:
+        agent: The source.
+        task: Gymnasium id, ``module:Id``, or spec.
+        steps: Environment steps of its rollout, from :data:`COPIES` environments.
+        seed: Seed.
+        device: Where it acts.
+        classes: Your own classes that the agent was built with, by name.
+
+    Raises:
+        SpaceMismatch: It cannot act there.
+    """
+    count = max(2, steps // COPIES)
+    settings = {**agent.hyperparameters, "n_steps": count, "batch_size": count * COPIES}
+    model = fresh_model(
+        agent,
+        task,
+        settings,
+        n_envs=COPIES,
+        seed=first_seed(seed),
+        device=device,
+        classes=classes,
+    )
+    with closed_on_error(model.get_env()):
+        carry_over(model, agent, task, Recipe(critic="keep"))
+    normalizer = model.get_vec_normalize_env()
+    if normalizer is not None:
+        normalizer.training = False
+    return model
+
+
+def act(model: Any) -> Acted:
+    """Let a model collect one rollout.
+
+    Args:
+        model: A ``TransferPPO`` on a task.
+    """
+    buffer = model.rollout_buffer
+    _, callback = model._setup_learn(buffer.buffer_size * model.n_envs, callback=_Silent())
+    model.collect_rollouts(model.env, callback, buffer, buffer.buffer_size)
+    following = np.concatenate([buffer.episode_starts[1:], model._last_episode_starts[None]])
+    # Where a time limit cut an episode, the value of its end was added to the reward already.
+    returns = bootstrapped_returns(
+        np.array(buffer.rewards),
+        following.astype(bool),
+        np.zeros(following.shape, dtype=bool),
+        np.array(buffer.values, dtype=np.float64),
+        model.gamma,
+    )
+    seen = _each(buffer.observations, _rows)
+    normalizer = model.get_vec_normalize_env()
+    actions = torch.as_tensor(_rows(buffer.actions), device=model.device)
+    discrete = isinstance(model.action_space, spaces.Discrete)
+    return Acted(
+        observations=obs_as_tensor(seen, model.device),
+        raw=normalizer.unnormalize_obs(seen) if normalizer else seen,
+        actions=actions.long().flatten() if discrete else actions,
+        advantages=torch.as_tensor(_rows(buffer.advantages), device=model.device),
+        returns=_rows(returns),
+    )
+
+
+class _Silent(BaseCallback):
+    def _on_step(self) -> bool:
+        return True
+
+
+def _each(observations: Any, change: Any) -> Any:
+    if isinstance(observations, dict):
+        return {key: change(part) for key, part in observations.items()}
+    return change(observations)
+
+
+def _rows(array: np.ndarray) -> np.ndarray:
+    """From (steps, environments, ...) to (environments * steps, ...)."""
+    swapped = np.ascontiguousarray(array.swapaxes(0, 1))
+    return swapped.reshape(-1, *swapped.shape[2:])
