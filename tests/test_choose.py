@@ -70,7 +70,7 @@ def given(measured: Any) -> Any:
 
 def close(value: float) -> Closeness:
     """Tasks that look the same, and whose dynamics make up that closeness."""
-    return Closeness(0.5, 0.0, 2.0, value**2, 30, 40)
+    return Closeness(0.5, 0.0, 2.0, value**2, 1.0, 30, 40)
 
 
 @pytest.fixture(autouse=True)
@@ -367,10 +367,12 @@ def test_the_rule_of_similarity(action: str) -> None:
 
 
 def test_closeness_is_a_geometric_mean() -> None:
-    assert Closeness(0.75, 0.1, 2.0, 0.5, 1, 1).value == pytest.approx(0.5)
-    assert Closeness(0.4, 0.0, 1.0, 1.0, 1, 1).value == 1, "a classifier can be worse than chance"
-    assert Closeness(0.75, 0.1, math.nan, math.nan, 1, 1).value == pytest.approx(0.5)
-    assert math.isnan(Closeness(math.nan, math.nan, math.nan, math.nan, 1, 1).value)
+    assert Closeness(0.75, 0.1, 2.0, 0.5, 1.0, 1, 1).value == pytest.approx(0.5)
+    assert Closeness(0.4, 0.0, 1.0, 1.0, 1.0, 1, 1).value == 1, (
+        "a classifier can be worse than chance"
+    )
+    assert Closeness(0.75, 0.1, math.nan, math.nan, math.nan, 1, 1).value == pytest.approx(0.5)
+    assert math.isnan(Closeness(*[math.nan] * 5, 1, 1).value)
 
 
 @pytest.mark.parametrize("kind", FOLLOWED)

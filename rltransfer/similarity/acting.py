@@ -17,10 +17,12 @@ from torch import Tensor
 from rltransfer.agents import Agent
 from rltransfer.carry import carry_over
 from rltransfer.fresh_models import closed_on_error, fresh_model
+from rltransfer.normalizing import normalization_of, observation_normalizer
 from rltransfer.recipe import Recipe
 from rltransfer.similarity.walking import COPIES, first_seed
 from rltransfer.training.critic import bootstrapped_returns
 from rltransfer.training.ppo import TransferMixin
+from rltransfer.training.terms import Teacher
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +31,6 @@ class Acted:
 
     Attributes:
         observations: As the policy saw them, on its device: (n, ...), or a dict of such.
-        raw: As the environments gave them, up to what normalization clipped.
         actions: As the policy took them.
         advantages: Shape (n,), by the source's critic.
         returns: Discounted rewards to go, shape (n,); what comes after the end of the rollout is
@@ -37,7 +38,6 @@ class Acted:
     """
 
     observations: Any
-    raw: Any
     actions: Tensor
     advantages: Tensor
     returns: np.ndarray
@@ -102,17 +102,34 @@ def act(model: Any) -> Acted:
         np.array(buffer.values, dtype=np.float64),
         model.gamma,
     )
-    seen = _each(buffer.observations, _rows)
-    normalizer = model.get_vec_normalize_env()
     actions = torch.as_tensor(_rows(buffer.actions), device=model.device)
     discrete = isinstance(model.action_space, spaces.Discrete)
     return Acted(
-        observations=obs_as_tensor(seen, model.device),
-        raw=normalizer.unnormalize_obs(seen) if normalizer else seen,
+        observations=obs_as_tensor(_each(buffer.observations, _rows), model.device),
         actions=actions.long().flatten() if discrete else actions,
         advantages=torch.as_tensor(_rows(buffer.advantages), device=model.device),
         returns=_rows(returns),
     )
+
+
+def raw_rows(model: Any, observations: Any) -> Any:
+    """Observations of a rollout as the environments gave them, up to what normalization clipped.
+
+    Args:
+        model: The model, for its normalization.
+        observations: Of its rollout buffer: (steps, environments, ...), or a dict of such.
+
+    Returns:
+        Environment by environment: (n, ...), or a dict of such.
+    """
+    rows, normalizer = _each(observations, _rows), model.get_vec_normalize_env()
+    return normalizer.unnormalize_obs(rows) if normalizer else rows
+
+
+def teacher_of(model: Any) -> Teacher:
+    """Freeze what a model is now, with the statistics through which it sees observations."""
+    normalize = observation_normalizer(model.observation_space, normalization_of(model))
+    return Teacher(model.policy, normalize)
 
 
 class _Silent(BaseCallback):

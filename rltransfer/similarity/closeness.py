@@ -28,6 +28,8 @@ class Closeness:
         observation_mmd: See :func:`mmd`; 0 if they are the same.
         dynamics_gap: See :class:`DynamicsFit`; 1 if the source's dynamics predict the target.
         dynamics_fit: ``retained`` there; 1 if they do, 0 if they do not help.
+        control: ``control`` there; 1 if actions do the same, -1 if they do the opposite. No part of
+            ``value``.
         steps: Environment steps on the target.
         source_steps: Environment steps on the source's task.
     """
@@ -36,6 +38,7 @@ class Closeness:
     observation_mmd: float
     dynamics_gap: float
     dynamics_fit: float
+    control: float
     steps: int
     source_steps: int
 
@@ -77,12 +80,13 @@ def _compared(
 ) -> Closeness:
     nan = math.nan
     both = same_observations and same_actions
-    fit = dynamics_fit(first, second) if both else DynamicsFit(nan, nan)
+    fit = dynamics_fit(first, second) if both else DynamicsFit(nan, nan, nan)
     return Closeness(
         observation_auc=_auc(first, second) if same_observations else nan,
         observation_mmd=_mmd(first, second) if same_observations else nan,
         dynamics_gap=fit.gap,
         dynamics_fit=fit.retained,
+        control=fit.control,
         steps=second.rewards.size,
         source_steps=first.rewards.size,
     )

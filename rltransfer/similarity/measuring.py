@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium.envs.registration import EnvSpec
-from torch import Tensor
 
 from rltransfer.agents import Agent, load
 from rltransfer.agents.multitask.names import of_one_task
@@ -20,10 +19,9 @@ from rltransfer.errors import BadArgument, SpaceMismatch
 from rltransfer.evaluation.given import trained_on
 from rltransfer.evaluation.undisturbed import seeded
 from rltransfer.fresh_models import closed_on_error, fresh_model
-from rltransfer.normalizing import normalization_of, observation_normalizer
 from rltransfer.presets import PRESETS
 from rltransfer.probe import probe
-from rltransfer.similarity.acting import Acted, act, source_on
+from rltransfer.similarity.acting import Acted, act, raw_rows, source_on, teacher_of
 from rltransfer.similarity.cka import linear_cka
 from rltransfer.similarity.closeness import STEPS, compare_tasks
 from rltransfer.similarity.gradients import cosine, fisher, fisher_cosine, policy_gradient
@@ -31,7 +29,6 @@ from rltransfer.similarity.logme import logme
 from rltransfer.similarity.result import Similarity
 from rltransfer.similarity.walking import first_seed
 from rltransfer.training.engine import EnginePPO
-from rltransfer.training.terms import Teacher
 from rltransfer.training.threads import few_threads
 
 
@@ -111,6 +108,7 @@ def similarity(
         observation_mmd=close.observation_mmd,
         dynamics_gap=close.dynamics_gap,
         dynamics_fit=close.dynamics_fit,
+        control_cosine=close.control,
         closeness=close.value,
         steps=close.steps + found.pop("steps", 0),
         source_steps=close.source_steps + found.pop("source_steps", 0),
@@ -127,20 +125,20 @@ def _of_networks(asked: _Asked) -> dict[str, Any]:
             if not isinstance(model, EnginePPO):
                 return {**found, "steps": probed.steps}
             there, gradient, information = _played(model, asked.seed)
-            features = _latent(model.policy, there)
+            teacher = teacher_of(model)
             worth = logme(_critic_latent(model.policy, there), there.returns)
     except SpaceMismatch:
         return {}
     with _source(asked, asked.home) as model:
         home, other_gradient, other_information = _played(model, asked.seed)
-    briefly, trained_for = _trained_features(asked, there)
+    learner = _briefly_trained(asked)
     return {
         **found,
         "gradient_cosine": cosine(gradient, other_gradient),
         "fisher_cosine": fisher_cosine(information, other_information),
-        "cka": linear_cka(features, briefly),
+        "cka": linear_cka(teacher.latent(learner.raw).cpu().numpy(), learner.features),
         "logme": worth,
-        "steps": probed.steps + len(there.returns) + trained_for,
+        "steps": probed.steps + len(there.returns) + learner.steps,
         "source_steps": len(home.returns),
     }
 
@@ -171,13 +169,26 @@ def _played(model: Any, seed: int) -> tuple[Acted, np.ndarray, np.ndarray]:
     return acted, gradient, fisher(model.policy, seen, actions)
 
 
-def _trained_features(asked: _Asked, there: Acted) -> tuple[np.ndarray, int]:
-    """What the actor's head of a briefly trained network reads, and the steps that took."""
-    settings = asked.agent.hyperparameters
+@dataclass(frozen=True, eq=False)
+class _Learner:
+    """A network that was trained on the target from scratch, briefly.
+
+    Attributes:
+        raw: Observations of its last rollout, as the environments gave them.
+        features: What its actor's head reads there, shape (n, width).
+        steps: Environment steps that it took.
+    """
+
+    raw: Any
+    features: np.ndarray
+    steps: int
+
+
+def _briefly_trained(asked: _Asked) -> _Learner:
     model: Any = fresh_model(
         asked.agent,
         asked.target,
-        settings,
+        asked.agent.hyperparameters,
         seed=first_seed(asked.seed),
         device=asked.device,
         classes=asked.classes,
@@ -186,24 +197,13 @@ def _trained_features(asked: _Asked, there: Acted) -> tuple[np.ndarray, int]:
         carry_over(model, asked.agent, asked.target, PRESETS["scratch"])
     try:
         model.learn(asked.steps)
-        normalize = observation_normalizer(model.observation_space, normalization_of(model))
-        teacher = Teacher(model.policy, normalize)
-        return teacher.latent(there.raw).cpu().numpy(), model.num_timesteps
+        raw = raw_rows(model, model.rollout_buffer.observations)
+        return _Learner(raw, teacher_of(model).latent(raw).cpu().numpy(), model.num_timesteps)
     finally:
         model.get_env().close()
 
 
 @torch.no_grad()
-def _latent(policy: Any, acted: Acted) -> np.ndarray:
-    features = policy.extract_features(acted.observations, policy.pi_features_extractor)
-    return _array(policy.mlp_extractor.forward_actor(features))
-
-
-@torch.no_grad()
 def _critic_latent(policy: Any, acted: Acted) -> np.ndarray:
     features = policy.extract_features(acted.observations, policy.vf_features_extractor)
-    return _array(policy.mlp_extractor.forward_critic(features))
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.cpu().numpy()
+    return policy.mlp_extractor.forward_critic(features).cpu().numpy()

@@ -31,6 +31,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "observation_mmd": Measure("distance of random observations", 0.0, -1),
         "dynamics_gap": Measure("error of the source's dynamics, target over source", 1.0, -1),
         "dynamics_fit": Measure("what the source's dynamics explain of the target", 1.0, 1),
+        "control_cosine": Measure("what actions do", 1.0, 1),
         "closeness": Measure("observations and dynamics together", 1.0, 1),
         "gradient_cosine": Measure("direction of the source's policy gradients", 1.0, 1),
         "fisher_cosine": Measure("parameters that actions depend on", 1.0, 1),
@@ -58,13 +59,15 @@ class Similarity:
         observation_mmd: See :func:`rltransfer.similarity.mmd.mmd`.
         dynamics_gap: See :class:`rltransfer.similarity.dynamics.DynamicsFit`.
         dynamics_fit: The same, ``retained``.
+        control_cosine: The same, ``control``.
         closeness: See :attr:`rltransfer.similarity.closeness.Closeness.value`.
         gradient_cosine: Cosine between the gradients of PPO's policy loss on a rollout of the
             source in its own task and one in the target.
         fisher_cosine: Cosine of the diagonal Fisher information of its actor in the two; see
             :func:`rltransfer.similarity.gradients.fisher_cosine`.
-        cka: Linear CKA between what the source's actor head reads in the target and what that of a
-            network reads that was trained there from scratch, briefly.
+        cka: Linear CKA between what the source's actor head reads and what that of a network reads
+            that was trained on the target from scratch, briefly; on the states that the latter
+            visits, which do not depend on how well the source does.
         logme: See :func:`rltransfer.similarity.logme.logme`, of what the source's critic head reads
             in the target for the returns there.
         steps: Environment steps on the target that all this took.
@@ -79,6 +82,7 @@ class Similarity:
     observation_mmd: float = math.nan
     dynamics_gap: float = math.nan
     dynamics_fit: float = math.nan
+    control_cosine: float = math.nan
     closeness: float = math.nan
     gradient_cosine: float = math.nan
     fisher_cosine: float = math.nan
