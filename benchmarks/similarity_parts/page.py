@@ -1,0 +1,203 @@
+"""The page and the tables of the benchmark of similarities."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from rltransfer.experiments import Gain
+from rltransfer.similarity import MEASURES
+from similarity_parts.choices import Difference, chosen
+from similarity_parts.correlations import FEWEST, Correlation
+from similarity_parts.settings import ARMS, SELECTORS
+
+Table = Mapping[str, Mapping[str, float]]
+
+
+def page(
+    *,
+    command: str,
+    machine: str,
+    seeds: int,
+    measure_seeds: int,
+    measures: Table,
+    gains: Table,
+    found: Mapping[str, Sequence[Correlation]],
+    differences: Mapping[tuple[str, str], Difference],
+    runs: Sequence[Gain],
+) -> str:
+    """Write the page in Markdown.
+
+    Args:
+        command: Command line that repeats it.
+        machine: What it ran on.
+        seeds: Paired seeds of each arm.
+        measure_seeds: Seeds of each measure.
+        measures: Value of each measure by pair.
+        gains: Gain of each arm by pair.
+        found: Correlations by gain.
+        differences: Differences by the two arms.
+        runs: All runs by pair.
+    """
+    parts = [
+        _heading(command, machine, seeds, measure_seeds, len(gains)),
+        *(_correlations(name, some) for name, some in found.items()),
+        _selectors(differences),
+        _choices(runs),
+        _pairs(measures, gains),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _heading(command: str, machine: str, seeds: int, measure_seeds: int, pairs: int) -> str:
+    return (
+        "# Does similarity say what transfer will gain?\n\n"
+        f"Made by `{command}`. {machine}.\n\n"
+        f"On each of {pairs} pairs of a source and a target, {seeds} paired seeds of every recipe "
+        "and of training from scratch. A gain is the difference in area under the learning curve "
+        "of the normalized score (0 is random play, 1 the reference), recipe minus scratch. Every "
+        f"measure is the mean over source checkpoints and {measure_seeds} seeds, before any "
+        "training. A correlation of 1 means that the pairs that a measure calls more similar are "
+        "exactly those that gained more, 0 that it says nothing, below 0 that it says the "
+        "opposite; measures that fall with similarity are turned round. Brackets hold 95 % "
+        "bootstrap intervals over pairs: one that contains 0 is compatible with a measure that "
+        "says nothing. The p-value (permutations of the pairs) is adjusted for the number of "
+        "measures (Holm).\n\n"
+        "Pairs of one family have a source in common and are no independent evidence, so "
+        "intervals and p-values are too good by an unknown amount. The last column counts only "
+        "comparisons within a family, where a measure gets no credit for telling families apart. "
+        'The "best" gain is that of the recipe that did best on the pair, known afterwards; it is '
+        "biased upwards."
+    )
+
+
+def _correlations(gain: str, found: Sequence[Correlation]) -> str:
+    clear = [one for one in found if one.p_holm < 0.05]
+    said = [f"`{one.measure}` ({one.spearman[0]:+.2f})" for one in clear]
+    words = (
+        f"Measures whose order of the pairs is clearly no chance: {', '.join(said)}."
+        if said
+        else "No measure orders the pairs clearly better than chance would."
+    )
+    rows = [
+        (
+            f"`{one.measure}`",
+            MEASURES[one.measure].meaning,
+            str(one.pairs),
+            _estimate(one.spearman),
+            _estimate(one.kendall),
+            _number(one.p, 3),
+            _number(one.p_holm, 3),
+            _number(one.within),
+        )
+        for one in found
+    ]
+    head = ("measure", "what it is", "pairs", "Spearman", "Kendall", "p", "p (Holm)", "within")
+    few = (
+        f" Fewer than {FEWEST} pairs say nothing."
+        if any(one.pairs < FEWEST for one in found)
+        else ""
+    )
+    return f"## Similarity and the gain of `{gain}`\n\n{words}{few}\n\n{_table(head, rows)}"
+
+
+def _selectors(differences: Mapping[tuple[str, str], Difference]) -> str:
+    rows = [
+        (
+            f"`{one}` - `{other}`",
+            _estimate((d.mean, d.low, d.high), sign=True),
+            _number(d.p, 3),
+            f"{d.better} of {d.pairs}",
+        )
+        for (one, other), d in differences.items()
+    ]
+    head = ("difference of gains", "mean over pairs", "p", "better on")
+    return (
+        "## Two ways of choosing a recipe\n\n"
+        "`zero_shot` chooses by the score of the unchanged source on the target, `similarity` by "
+        "the rule that similar tasks share instances, middling ones features, and others a model "
+        "(see `rltransfer.selectors`). The steps that each takes to choose are part of its "
+        f"budget.\n\n{_table(head, rows)}"
+    )
+
+
+def _choices(runs: Sequence[Gain]) -> str:
+    rows = [
+        (gain.summary.label, *(_counted(chosen(gain, arm)) for arm in SELECTORS)) for gain in runs
+    ]
+    return "## What they chose\n\n" + _table(("pair", *SELECTORS), rows)
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return "<br>".join(f"{count} x {words}" for words, count in counts.items())
+
+
+def _pairs(measures: Table, gains: Table) -> str:
+    arms = [arm for arm in ARMS if arm != "scratch"]
+    gained = [(pair, *(f"{by[arm]:+.2f}" for arm in arms)) for pair, by in gains.items()]
+    measured = [(pair, *(_number(by[name]) for name in MEASURES)) for pair, by in measures.items()]
+    return (
+        f"## Gains by pair\n\n{_table(('pair', *arms), gained)}\n\n"
+        f"## Measures by pair\n\n{_table(('pair', *MEASURES), measured)}"
+    )
+
+
+def pairs_csv(measures: Table, gains: Table) -> bytes:
+    """One line for each pair, with the measures and the gains."""
+    arms = [arm for arm in ARMS if arm != "scratch"]
+    head = ["pair", *MEASURES, *(f"gain_{arm}" for arm in arms)]
+    rows = [
+        [pair, *(measures[pair][name] for name in MEASURES), *(by[arm] for arm in arms)]
+        for pair, by in gains.items()
+    ]
+    return _csv(head, rows)
+
+
+def correlations_csv(found: Mapping[str, Sequence[Correlation]]) -> bytes:
+    """One line for each measure and gain."""
+    ends = ("", "_low", "_high")
+    head = ["gain", "measure", "pairs", *(f"spearman{end}" for end in ends)]
+    head += [*(f"kendall{end}" for end in ends), "p", "p_holm", "within"]
+    rows = [
+        [
+            one.gain,
+            one.measure,
+            one.pairs,
+            *one.spearman,
+            *one.kendall,
+            one.p,
+            one.p_holm,
+            one.within,
+        ]
+        for some in found.values()
+        for one in some
+    ]
+    return _csv(head, rows)
+
+
+def _csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    for row in rows:
+        writer.writerow(["" if v != v else f"{v:.6g}" if isinstance(v, float) else v for v in row])
+    return text.getvalue().encode()
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _estimate(ends: tuple[float, float, float], *, sign: bool = False) -> str:
+    value, low, high = ends
+    if math.isnan(value):
+        return ""
+    shown = f"{value:+.2f}" if sign else f"{value:.2f}"
+    return shown if math.isnan(low) else f"{shown} [{low:.2f}, {high:.2f}]"
+
+
+def _number(value: float, digits: int = 2) -> str:
+    return "" if math.isnan(value) else f"{value:.{digits}f}"
