@@ -34,19 +34,25 @@ def adapted(base_id: str, new_id: str, adapters: Sequence[WrapperSpec]) -> str:
         RegistrationConflict: ``new_id`` is taken by something else.
     """
     base = registry.spec(base_id)
-    new = _spec(base, new_id, _wrapper_specs(base, adapters))
-    if gym.registry.get(new_id, new) != new:
-        raise RegistrationConflict(f"task {new_id!r} is another environment: choose another name")
+    new = spec_behind(base, new_id, wrapper_specs(base, adapters))
     _register_task(registry.task(base_id), base, new, new.additional_wrappers[-len(adapters) :])
     gym.registry.setdefault(new_id, new)  # gymnasium.register would warn about a second time.
     return new_id
 
 
-def _wrapper_specs(base: EnvSpec, adapters: Sequence[WrapperSpec]) -> tuple[WrapperSpec, ...]:
-    """Put the adapters around the base once, and read back every wrapper that is there.
+def wrapper_specs(base: EnvSpec, adapters: Sequence[WrapperSpec]) -> tuple[WrapperSpec, ...]:
+    """Put adapters around a base once, and read back every wrapper that is there.
 
     Gymnasium compares the wrappers of an entry point with the first ones of a spec, and skips as
     many: those that the base's constructor adds must be in the list too.
+
+    Args:
+        base: Spec of the base.
+        adapters: What stands around it, innermost first.
+
+    Raises:
+        SpaceMismatch: An adapter does not fit the spaces it is put around.
+        BadArgument: There is no adapter, or an argument of one is missing, unknown or out of range.
     """
     if not adapters:
         raise BadArgument(
@@ -72,9 +78,20 @@ def _wrap(env: gym.Env, one: WrapperSpec) -> gym.Env:
         raise BadArgument(f"{one.name} got {dict(one.kwargs or {})}: {error}") from error
 
 
-def _spec(base: EnvSpec, new_id: str, wrappers: tuple[WrapperSpec, ...]) -> EnvSpec:
+def spec_behind(base: EnvSpec, new_id: str, wrappers: tuple[WrapperSpec, ...]) -> EnvSpec:
+    """Return the spec of a base behind wrappers, under another id.
+
+    Args:
+        base: Spec of the base.
+        new_id: The id.
+        wrappers: All wrappers, innermost first.
+
+    Raises:
+        BadArgument: ``new_id`` is no Gymnasium id.
+        RegistrationConflict: It is taken by something else.
+    """
     try:
-        return replace(
+        new = replace(
             base,
             id=new_id,
             kwargs=deepcopy(base.kwargs),
@@ -85,6 +102,9 @@ def _spec(base: EnvSpec, new_id: str, wrappers: tuple[WrapperSpec, ...]) -> EnvS
         raise BadArgument(
             f"new_id is {new_id!r}: give a Gymnasium id without a module, such as 'my/Pole-v0'"
         ) from error
+    if gym.registry.get(new_id, new) != new:
+        raise RegistrationConflict(f"task {new_id!r} is another environment: choose another name")
+    return new
 
 
 def _register_task(

@@ -13,7 +13,7 @@ from rltransfer.evaluation.undisturbed import seeded
 from rltransfer.training.terms import Teacher
 from rltransfer.training.terms.performance import Performance
 from rltransfer.training.threads import few_threads
-from rltransfer.trials import EPISODES, first_seed, random_level, try_out
+from rltransfer.trial_episodes import EPISODES, first_seed, random_level, try_out
 
 
 def performance_next_to(

@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from rltransfer.agents import Agent
 from rltransfer.training.critic import bootstrapped_returns, explained_variance
 from rltransfer.training.threads import few_threads
-from rltransfer.trials import Act, Trial, first_seed, random_level, task_of, try_out
+from rltransfer.trial_episodes import Act, Trial, first_seed, random_level, task_of, try_out
 
 
 @dataclass(frozen=True)

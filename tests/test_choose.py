@@ -28,7 +28,7 @@ from transfer_cases import (
     without_score,
 )
 
-import rltransfer.trials as trying
+import rltransfer.trial_episodes as trying
 from rltransfer import registry
 from rltransfer.choose import SELECTORS, Choice, Evidence, choose
 from rltransfer.errors import BadArgument, RecipeError
@@ -39,7 +39,7 @@ from rltransfer.recipe import Recipe
 from rltransfer.recipe_rules import SELECT
 from rltransfer.selectors.zero_shot import _temperature
 from rltransfer.similarity.closeness import Closeness
-from rltransfer.trials import EPISODES, TRIAL_SEED
+from rltransfer.trial_episodes import EPISODES, TRIAL_SEED
 
 AUTO = Recipe(select="zero_shot")
 SIMILAR = Recipe(select="similarity")

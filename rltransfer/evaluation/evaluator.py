@@ -8,6 +8,7 @@ from copy import deepcopy
 from types import TracebackType
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
@@ -73,6 +74,11 @@ class Evaluator:
         space = self._envs[0].observation_space
         self._batch = Batch(space, episodes)
         self._bounds = BoundsWatch(space, episodes, f"{self.task} (evaluated)")
+
+    @property
+    def envs(self) -> Sequence[gym.Env]:
+        """One environment for each episode, in order; what a batch steps at once stays at rest."""
+        return self._envs
 
     def run(
         self,
