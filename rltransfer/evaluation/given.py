@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
+import torch
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -22,6 +23,33 @@ from rltransfer.agents.multitask.names import of_one_task
 from rltransfer.agents.normalization import Normalization
 from rltransfer.errors import BadArgument, SpaceMismatch
 from rltransfer.normalizing import normalization_of
+
+
+@runtime_checkable
+class Acting(Protocol):
+    """What acts as a Stable-Baselines3 model does, and normalizes observations itself.
+
+    Attributes:
+        policy: Its network.
+        device: Where that computes.
+        observation_space: What it sees.
+        action_space: What it gives.
+    """
+
+    policy: torch.nn.Module
+    device: torch.device
+    observation_space: spaces.Space
+    action_space: spaces.Space
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, Any]:
+        """Choose actions for a batch; see ``predict`` of Stable-Baselines3."""
+        ...
 
 
 def load_if_named(actor: Any, task: str | EnvSpec | None = None) -> Any:
@@ -45,11 +73,12 @@ def load_if_named(actor: Any, task: str | EnvSpec | None = None) -> Any:
     return of_one_task(actor, "evaluate")
 
 
-def resolve(actor: Any) -> tuple[BaseAlgorithm, Normalization | None]:
+def resolve(actor: Any) -> tuple[BaseAlgorithm | Acting, Normalization | None]:
     """Find the model behind what a user may give, and how its observations are normalized.
 
     Args:
-        actor: A Stable-Baselines3 model, an agent, a path, or a name of the zoo.
+        actor: A Stable-Baselines3 model, an agent, a path, a name of the zoo, or whatever acts
+            as a model does.
 
     Raises:
         BadArgument: It is something else.
@@ -59,6 +88,8 @@ def resolve(actor: Any) -> tuple[BaseAlgorithm, Normalization | None]:
         return actor.build(), actor.normalization
     if isinstance(actor, BaseAlgorithm):
         return actor, normalization_of(actor)
+    if isinstance(actor, Acting):
+        return actor, None
     raise BadArgument(
         f"{type(actor).__name__} cannot be evaluated: give a Stable-Baselines3 model, an Agent, a"
         " path, or a name of the zoo"
@@ -97,7 +128,7 @@ def _without_import(task: str) -> str:
 
 
 def require_fit(
-    model: BaseAlgorithm,
+    model: BaseAlgorithm | Acting,
     env: gym.Env | VecEnv,
     task: str,
     normalization: Normalization | None,
