@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -17,76 +16,14 @@ from gymnasium.utils import RecordConstructorArgs
 from rltransfer import registry
 from rltransfer.adapting import spec_behind, wrapper_specs
 from rltransfer.errors import BadArgument, SpaceMismatch, TransferError, UnknownName, suggest
+from rltransfer.ranges import Range
 
-__all__ = ["Randomize", "Range", "randomized"]
+__all__ = ["Randomize", "randomized"]
 
 PARAMETERS = "parameters"
 """Key of the parameters of an episode in its first info, and in the options of ``reset``."""
 # Tells the stream of parameters from the environment's own, which has the same seed.
 _STREAM = 1
-
-
-@dataclass(frozen=True)
-class Range:
-    """Where a parameter is drawn from.
-
-    Attributes:
-        low: Lower end, finite.
-        high: Upper end, at least ``low``.
-        log: Whether its logarithm is uniform, not the parameter itself; then ``low`` is above 0.
-
-    Raises:
-        BadArgument: The ends are not in order, or not positive where their logarithm is taken.
-    """
-
-    low: float
-    high: float
-    log: bool = False
-
-    def __post_init__(self) -> None:
-        if not -math.inf < self.low <= self.high < math.inf or (self.log and self.low <= 0):
-            positive = "positive and " if self.log else ""
-            raise BadArgument(
-                f"a range is from {self.low} to {self.high}: give finite ends, {positive}in order"
-            )
-
-    @classmethod
-    def of(cls, given: Range | Sequence[Any]) -> Range:
-        """Read ``(low, high)`` or ``(low, high, "log")``.
-
-        Raises:
-            BadArgument: It is something else.
-        """
-        if isinstance(given, Range):
-            return given
-        try:
-            low, high, *scale = given
-            if scale not in ([], ["log"]):
-                raise ValueError
-            return cls(float(low), float(high), bool(scale))
-        except (TypeError, ValueError) as error:
-            raise BadArgument(
-                f"a range is {given!r}: give (low, high), or (low, high, 'log')"
-            ) from error
-
-    def at(self, share: float) -> float:
-        """The value at a share of the range, from 0 to 1."""
-        low, high = self._ends()
-        value = low + share * (high - low)
-        return min(max(math.exp(value) if self.log else value, self.low), self.high)
-
-    def scaled(self, value: float) -> float:
-        """Where a value lies in the range: -1 at the lower end, 1 at the upper; 0 in a point."""
-        low, high = self._ends()
-        value = math.log(value) if self.log else value
-        return 2 * (value - low) / (high - low) - 1 if high > low else 0.0
-
-    def to_list(self) -> list[Any]:
-        """Return what :meth:`of` reads, as JSON data."""
-        return [self.low, self.high, *(["log"] if self.log else [])]
-
-    def _ends(self) -> tuple[float, float]:
-        return (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
 
 
 class Randomize(gym.Wrapper, RecordConstructorArgs):

@@ -76,13 +76,8 @@ class Trials(gym.Env):
             self.returns.append(0.0)
             observation, _ = self._env.reset(options=self._same())
         taken = spaces.flatten(self.action_space, action)
-        return (
-            self._shown(observation, taken, float(reward), ended),
-            float(reward),
-            over,
-            False,
-            info,
-        )
+        shown = self._shown(observation, taken, float(reward), ended)
+        return shown, float(reward), over, False, info
 
     def close(self) -> None:
         """Close the environments."""
@@ -96,7 +91,7 @@ class Trials(gym.Env):
         return {PARAMETERS: self._env.get_wrapper_attr(PARAMETERS)}
 
     def _shown(self, observation: Any, action: Any, reward: float, ended: bool) -> np.ndarray:
-        flat = spaces.flatten(self._seen, observation)
+        flat: Any = spaces.flatten(self._seen, observation)
         return np.concatenate([flat, action, [reward, ended]]).astype(np.float32)
 
 

@@ -20,6 +20,7 @@ LAYERS = (
     ("rltransfer.cli", "rltransfer.cli.*"),
     ("rltransfer.experiments", "rltransfer.experiments.*"),
     ("rltransfer.report", "rltransfer.report.*"),
+    ("rltransfer.meta", "rltransfer.meta.*"),
     (
         *("rltransfer.describe", "rltransfer.pretrain"),
         *("rltransfer.multitask", "rltransfer.multitask.*"),
@@ -42,7 +43,10 @@ LAYERS = (
     ("rltransfer.agents", "rltransfer.agents.*"),
     ("rltransfer.policies", "rltransfer.policies.*"),
     ("rltransfer.check", "rltransfer.checks", "rltransfer.trajectories"),
-    ("rltransfer.adapters", "rltransfer.adapting"),
+    (
+        *("rltransfer.adapters", "rltransfer.adapting"),
+        *("rltransfer.randomizing", "rltransfer.ranges", "rltransfer.trials"),
+    ),
     ("rltransfer.layers", "rltransfer.layer_naming"),
     ("rltransfer.recipe", "rltransfer.recipe_rules", "rltransfer.presets"),
     ("rltransfer.methods", "rltransfer.methods.*"),

@@ -17,6 +17,7 @@ from rltransfer.agents.normalization import Normalization
 from rltransfer.engine.closed_form import Predictor, cannot_act
 from rltransfer.engine.plan import has_plain_observations
 from rltransfer.errors import BadEnvironment
+from rltransfer.evaluation.given import Acting
 from rltransfer.normalizing import observation_normalizer
 
 
@@ -52,7 +53,7 @@ class PolicyActor:
 
     def __init__(
         self,
-        model: BaseAlgorithm,
+        model: BaseAlgorithm | Acting,
         envs: Sequence[gym.Env],
         *,
         normalization: Normalization | None,

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from rltransfer.evaluation.given import Acting
+
 
 @contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
@@ -37,7 +39,7 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def undisturbed(model: BaseAlgorithm, seed: int) -> Iterator[None]:
+def undisturbed(model: BaseAlgorithm | Acting, seed: int) -> Iterator[None]:
     """Let a model act on random streams of its own, and restore what acting changes.
 
     ``predict`` puts every module into evaluation mode, and leaves its last distribution, with the

@@ -70,11 +70,11 @@ class Adaptation:
         return self.returns[:, -1] - self.returns[:, 0]
 
     def __str__(self) -> str:
-        low, high = bootstrap_interval(self.returns)
+        ends_of = np.array(bootstrap_interval(self.returns))
         lines = [f"{self.task}: mean return by episode of {len(self.returns)} trials"]
         for index, mean in enumerate(self.means):
-            ends = f"(95 % interval {low[index]:.4g} to {high[index]:.4g})"
-            lines.append(f"  {index + 1}: {mean:.4g} {ends}")
+            ends = f"{ends_of[0][index]:.4g} to {ends_of[1][index]:.4g}"
+            lines.append(f"  {index + 1}: {mean:.4g} (95 % interval {ends})")
         return "\n".join(lines)
 
 
