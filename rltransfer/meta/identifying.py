@@ -21,6 +21,8 @@ from rltransfer.training.threads import one_thread
 
 _ROWS = 16
 _HELD_OUT = 0.2
+# Chance that an episode is broken off: long ones would show few parameters in many steps.
+_BREAK = 0.02
 
 
 def identify(
@@ -29,7 +31,7 @@ def identify(
     *,
     steps: int = 20_000,
     history: int = 16,
-    rounds: int = 2,
+    rounds: int = 3,
     epochs: int = 20,
     seed: int = 0,
 ) -> AdaptivePolicy:
@@ -38,6 +40,8 @@ def identify(
     The agent first acts with the true context, and a network learns to regress it from the last
     transitions. In later rounds the agent acts by what the network infers, so that it learns from
     the states that it will meet (Yu et al. 2017, algorithm 1; Kumar et al. 2021, section III-C).
+    Episodes are broken off after 50 steps on average: many parameters teach more than long episodes
+    of a few do.
 
     Args:
         agent: Agent trained on a task of ``randomized(..., context=True)``.
@@ -109,7 +113,7 @@ def _collect(
         yield state.history.window, seen[:, size:].copy(), held_out.copy()
         for row, env in enumerate(envs):
             seen[row], _, terminated, truncated, _ = env.step(actions[row])
-            starts[row] = terminated or truncated
+            starts[row] = terminated or truncated or np.random.random() < _BREAK
             if starts[row]:
                 seen[row] = env.reset()[0]
                 held_out[row] = np.random.random() < _HELD_OUT
