@@ -50,6 +50,8 @@ def _row(model: Any, scheduler: GroupScheduler, name: str, base: float) -> tuple
     group, plan = scheduler.groups[name], scheduler.plans[name]
     sizes = dict(model.policy.named_parameters())
     count = sum(sizes[key].numel() for key in group.parameters)
+    if not count:
+        return (name, _origin(model.transfer.report, name), "never (fixed)", "-", "0")
     return (
         name,
         _origin(model.transfer.report, name),

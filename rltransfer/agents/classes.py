@@ -15,6 +15,7 @@ from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from rltransfer.agents import spaces
 from rltransfer.agents.multitask import codec
 from rltransfer.errors import BadArgument, BadCheckpoint
+from rltransfer.policies.frozen_resnet import FrozenResNet
 from rltransfer.policies.multitask import MultiTaskPolicy
 from rltransfer.policies.recurrent import MultiTaskLstmPolicy
 from rltransfer.policies.task_features import TaskFeatures
@@ -46,6 +47,7 @@ KNOWN: dict[str, type] = {
     MULTITASK: MultiTaskPolicy,
     MULTITASK_LSTM: MultiTaskLstmPolicy,
     TASK_FEATURES: TaskFeatures,
+    "rltransfer.FrozenResNet": FrozenResNet,
 }
 #: Values that are written as one object: tag, class, and how they are written and read.
 _TAGGED: dict[str, tuple[type, Callable[[Any], Any], Callable[[Any], Any]]] = {

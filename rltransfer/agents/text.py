@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from rltransfer.agents import backbone
 from rltransfer.agents.normalization import Normalization
 from rltransfer.agents.origin import imported, made_from
 
@@ -34,6 +35,7 @@ def describe(agent: Agent) -> str:
         "made from": made_from(card),
         "observations": packed + space(agent.observation_space),
         "actions": packed + space(agent.action_space),
+        "image encoder": backbone.words(agent),
         "normalizes": _normalizes(agent),
         "optimizer": "state kept" if agent.optimizer is not None else "state not kept",
         FINE_TUNING if origin else "hyperparameters": ", ".join(

@@ -10,8 +10,10 @@ import torch
 from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecEnv
 
+from rltransfer.agents.backbone import load_backbone
 from rltransfer.agents.hyperparameters import NAMES, arguments, check
 from rltransfer.errors import BadArgument, TransferError, UnknownName, suggest
+from rltransfer.policies.frozen_resnet import FrozenResNet
 from rltransfer.training.ppo import TRANSFER_ALGORITHMS, TransferMixin
 
 
@@ -34,7 +36,9 @@ def build_model(
         algorithm: ``"ppo"``, ``"maskable_ppo"`` or ``"recurrent_ppo"``.
         policy: Policy name, such as ``"MlpPolicy"``, or class.
         venv: Vectorized target environment.
-        policy_kwargs: Keyword arguments of the policy.
+        policy_kwargs: Keyword arguments of the policy. ``features_extractor_kwargs`` of a
+            ``FrozenResNet`` may name its ``weights``, a file for
+            :func:`rltransfer.agents.backbone.load_backbone`.
         hyperparameters: PPO's hyperparameters; as data (a linear
             schedule is ``{"start", "end", "end_fraction"}``) or, for schedules, as functions.
         seed: Seed of the weights, the actions and the environments.
@@ -47,17 +51,19 @@ def build_model(
     Raises:
         UnknownName: An algorithm or a hyperparameter does not exist.
         BadArgument: A hyperparameter is out of range, or SB3 or the policy refuses the spaces.
+        BadCheckpoint: A file of weights is missing or malformed.
     """
     if algorithm not in TRANSFER_ALGORITHMS:
         raise UnknownName(suggest(algorithm, TRANSFER_ALGORITHMS, kind="algorithm"))
     kind = kind or TRANSFER_ALGORITHMS[algorithm]
     given = _constructor_arguments(algorithm, kind, hyperparameters)
     chosen = pick_device(device, policy)
+    arguments_of_policy, weights = _without_file(policy_kwargs)
     try:
-        return kind(
+        model = kind(
             policy,
             venv,
-            policy_kwargs=dict(policy_kwargs),
+            policy_kwargs=arguments_of_policy,
             seed=seed,
             device=chosen,
             tensorboard_log=tensorboard_log,
@@ -72,6 +78,22 @@ def build_model(
             f"{algorithm} with {_policy_name(policy)} cannot be built on "
             f"{venv.observation_space} and {venv.action_space}: {why[0]}"
         ) from error
+    if weights is not None:
+        load_backbone(model.policy, weights)
+    return model
+
+
+def _without_file(policy_kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    """Take the file of a frozen image encoder's weights out of the policy's arguments.
+
+    It is read once: models and agents keep the weights, and are built where the file is not.
+    """
+    given = dict(policy_kwargs)
+    kind, options = given.get("features_extractor_class"), given.get("features_extractor_kwargs")
+    if kind is not FrozenResNet or not options or "weights" not in options:
+        return given, None
+    rest = {name: value for name, value in options.items() if name != "weights"}
+    return {**given, "features_extractor_kwargs": rest}, options["weights"]
 
 
 def _policy_name(policy: Any) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rltransfer.engine.features.branch import Branch
 from rltransfer.engine.features.observing import more_observations
-from rltransfer.engine.features.probing import find_branch
+from rltransfer.engine.features.probing import all_trains, find_branch
 
 # One entry if actor and critic share their extractor, else the actor's and the critic's. An entry
 # is a tensor; for an extractor without a frozen layer it is the observation itself.
@@ -60,7 +60,7 @@ class FrozenFront:
         if not computes_as_sb3(policy):
             return None
         extractors = extractors_of(policy)
-        if all(not _is_candidate(extractor) for extractor in extractors):
+        if all(map(all_trains, extractors)):
             return None
         observation = more_observations(policy.observation_space, observation)
         branches = tuple(find_branch(policy, one, observation) for one in extractors)
@@ -143,8 +143,3 @@ def extractors_of(policy: Any) -> tuple[nn.Module, ...]:
     if policy.share_features_extractor:
         return (policy.features_extractor,)
     return policy.pi_features_extractor, policy.vf_features_extractor
-
-
-def _is_candidate(extractor: nn.Module) -> bool:
-    parameters = list(extractor.parameters())
-    return not parameters or any(not p.requires_grad for p in parameters)

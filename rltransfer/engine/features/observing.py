@@ -28,7 +28,7 @@ class Versioned(NamedTuple):
 
 
 class Call(NamedTuple):
-    """One call of a module without children.
+    """One call of a module that counts as one layer.
 
     Attributes:
         module: The module.
@@ -62,7 +62,7 @@ class Run(NamedTuple):
 
     Attributes:
         given: The preprocessed observation; None unless it was one tensor.
-        calls: Calls of its modules without children, in order.
+        calls: Calls of its layers, in order; see :func:`leaves_of`.
         returned: The features.
         value: A copy of the features.
         moved: Identities of the buffers that the run changed.
@@ -98,6 +98,16 @@ def observe(policy: Any, extractor: nn.Module, observation: Any, *, training: bo
         features = extract(policy, _copied(observation), run)
     moved = frozenset(id(kept.buffer) for kept in before if kept.has_moved())
     return Run(seen[0], calls, _versioned(features), features.clone(), moved)
+
+
+def leaves_of(module: nn.Module) -> Iterator[nn.Module]:
+    """Modules without children, and those that say they are ``computed_as_one``, in order."""
+    children = list(module.children())
+    if not children or getattr(module, "computed_as_one", False):
+        yield module
+        return
+    for child in children:
+        yield from leaves_of(child)
 
 
 @contextmanager
@@ -163,7 +173,7 @@ def _recording(extractor: nn.Module) -> Iterator[list[Call]]:
         value = output.clone() if isinstance(output, Tensor) else None
         calls.append(Call(module, inputs.pop(), _versioned(output), value))
 
-    leaves = [module for module in extractor.modules() if not list(module.children())]
+    leaves = list(dict.fromkeys(leaves_of(extractor)))
     hooks = [leaf.register_forward_pre_hook(before, with_kwargs=True) for leaf in leaves]
     hooks += [leaf.register_forward_hook(after) for leaf in leaves]
     try:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from rltransfer.engine.features.branch import Branch
-from rltransfer.engine.features.observing import Call, Run, observe, undisturbed
+from rltransfer.engine.features.observing import Call, Run, leaves_of, observe, undisturbed
 from rltransfer.engine.hooks import hooks_of, is_foreign
 
 # Relative to the largest number. A batch of another size may be computed by another kernel, which
@@ -32,16 +32,24 @@ def find_branch(policy: Any, extractor: nn.Module, observation: Any) -> Branch:
         The branch; an empty one if there is nothing to save.
     """
     nothing = Branch(policy, extractor, (), 0)
-    parameters = list(extractor.parameters())
-    if type(extractor) is FlattenExtractor or _hooked(extractor):
-        return nothing
-    if parameters and all(p.requires_grad for p in parameters):
+    if type(extractor) is FlattenExtractor or _hooked(extractor) or all_trains(extractor):
         return nothing
     try:
         with undisturbed(policy):
             return _cut(policy, extractor, observation) or nothing
     except Exception:  # whatever an extractor says of observations that are none of its task's
         return nothing
+
+
+def all_trains(extractor: nn.Module) -> bool:
+    """Tell whether every layer of an extractor that has tensors trains.
+
+    Layers may have buffers alone, which never train.
+    """
+    layers = [layer for layer in leaves_of(extractor) if _has_tensors(layer)]
+    parameters = list(extractor.parameters())
+    fixed = any(not list(layer.parameters()) for layer in layers)
+    return bool(parameters) and not fixed and all(p.requires_grad for p in parameters)
 
 
 def _cut(policy: Any, extractor: nn.Module, observation: Any) -> Branch | None:
@@ -55,7 +63,7 @@ def _cut(policy: Any, extractor: nn.Module, observation: Any) -> Branch | None:
     if _is_frozen(extractor) and _is_steady(extractor, acting, alone, training):
         return Branch(policy, extractor, layers, None)
     cut = _steady_layers(acting, alone, training)
-    worthwhile = any(list(layer.parameters()) for layer in layers[:cut])
+    worthwhile = any(map(_has_tensors, layers[:cut]))
     return Branch(policy, extractor, layers, cut) if worthwhile else None
 
 
@@ -88,7 +96,7 @@ def _is_steady(extractor: nn.Module, acting: Run, alone: Run, training: Run) -> 
     """Tell whether an extractor computes the same in training, for one row, and leaves no trace."""
     return (
         not training.moved
-        and not any(_drops(module) for module in extractor.modules())
+        and not _drops(extractor)
         and _is_close(acting.value, training.value, SAME)
         and _is_close(acting.value[:1], alone.value, SAME_ROW)
     )
@@ -120,14 +128,20 @@ def _is_frozen(module: nn.Module) -> bool:
     return not any(p.requires_grad for p in module.parameters())
 
 
+def _has_tensors(module: nn.Module) -> bool:
+    return any(True for _ in (*module.parameters(), *module.buffers()))
+
+
 def _hooked(extractor: nn.Module) -> bool:
     """Tell whether someone else watches or changes what the extractor's modules do."""
     return any(is_foreign(hook) for module in extractor.modules() for hook in hooks_of(module))
 
 
 def _drops(module: nn.Module) -> bool:
-    """Tell whether a module draws random masks in the mode that it was last run in."""
-    return isinstance(module, _DropoutNd) and module.training and module.p > 0
+    """Tell whether a module, or one in it, draws random masks in the mode it was last run in."""
+    return any(
+        isinstance(part, _DropoutNd) and part.training and part.p > 0 for part in module.modules()
+    )
 
 
 def _first(observation: Any) -> Any:
