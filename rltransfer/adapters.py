@@ -19,9 +19,11 @@ from gymnasium.utils import RecordConstructorArgs
 
 from rltransfer.adapting import adapted
 from rltransfer.errors import BadArgument, SpaceMismatch, UnknownName, suggest
+from rltransfer.missions import AppendMission
 
 __all__ = [
     "ADAPTERS",
+    "AppendMission",
     "AppendObservation",
     "MapActions",
     "PadObservation",
@@ -217,7 +219,7 @@ class PermuteActions(gym.ActionWrapper, RecordConstructorArgs):
 ADAPTERS: dict[str, type[gym.Wrapper]] = {
     kind.__name__: kind
     for kind in (
-        *(SelectObservation, PadObservation, AppendObservation),
+        *(SelectObservation, PadObservation, AppendObservation, AppendMission),
         *(MapActions, PermuteActions),
     )
 }

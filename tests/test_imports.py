@@ -44,7 +44,7 @@ LAYERS = (
     ("rltransfer.policies", "rltransfer.policies.*"),
     ("rltransfer.check", "rltransfer.checks", "rltransfer.trajectories"),
     (
-        *("rltransfer.adapters", "rltransfer.adapting"),
+        *("rltransfer.adapters", "rltransfer.adapting", "rltransfer.missions"),
         *("rltransfer.randomizing", "rltransfer.ranges", "rltransfer.trials"),
     ),
     ("rltransfer.layers", "rltransfer.layer_naming"),
