@@ -43,6 +43,15 @@ def misfit(space: spaces.Space, value: Any, name: str = "observation") -> str | 
     return next((found for part in parts if (found := misfit(*part))), None)
 
 
+def same_arrays(one: spaces.Space, other: spaces.Space) -> bool:
+    """Tell whether two spaces promise the same kind of arrays; bounds of numbers may differ."""
+    if isinstance(one, spaces.Dict) and isinstance(other, spaces.Dict):
+        return one.keys() == other.keys() and all(same_arrays(one[k], other[k]) for k in one)
+    if isinstance(one, spaces.Box) and isinstance(other, spaces.Box):
+        return one.shape == other.shape and one.dtype == other.dtype
+    return one == other
+
+
 def _misfit_array(space: spaces.Space, value: Any, name: str) -> str | None:
     if space.shape is None:
         return None

@@ -22,7 +22,7 @@ LAYERS = (
     ("rltransfer.report", "rltransfer.report.*"),
     ("rltransfer.meta", "rltransfer.meta.*"),
     (
-        *("rltransfer.describe", "rltransfer.pretrain"),
+        *("rltransfer.describe", "rltransfer.distilling", "rltransfer.pretrain"),
         *("rltransfer.multitask", "rltransfer.multitask.*"),
     ),
     # And every module that is named nowhere else: the parts of a transfer.

@@ -58,8 +58,8 @@ class Card:
         created: When it was made, as an ISO 8601 date or time.
         notes: Free text.
         source: Agent that it was made from, or empty when it started from scratch.
-        scores: Measured score on each task, by Gymnasium id, of an agent of several tasks; empty
-            for one of a single task, whose score is ``score``.
+        scores: Measured score on each task, by Gymnasium id, of an agent that is meant for several;
+            empty for one of a single task, whose score is ``score``.
     """
 
     name: str

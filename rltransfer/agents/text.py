@@ -59,7 +59,8 @@ def _scores(agent: Agent, old: str) -> dict[str, str]:
     card = agent.card
     if not agent.multitask:
         score = str(card.score) if card.score else "not measured"
-        return {"task": card.task + old, "score": score}
+        also = [f"{id}: {one}" for id, one in card.scores.items() if id != card.task]
+        return {"task": card.task + old, "score": score, "also on": "\n".join(also)}
     return {
         "tasks": "\n".join(f"{id}: {card.scores.get(id, 'not measured')}" for id in agent.tasks)
     }

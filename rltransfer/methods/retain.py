@@ -60,13 +60,14 @@ class Cloning(Fading):
     actions in the same states.
 
     Attributes:
-        strength: Of the order of 1, as in the paper.
+        strength: 2 as in the paper's NetHack.
         states: Number of stored states, >= 1; the paper's 10,000. Each update draws as many for a
             minibatch as it takes from the rollout.
     """
 
     name: ClassVar[str] = "cloning"
     role: ClassVar[str] = "retain"
+    strength: float = 2.0
     states: int = 10_000
 
     def _check(self) -> None:
@@ -85,7 +86,7 @@ class EWC(Fading):
     actions do not depend on are free to move but for ``floor``.
 
     Attributes:
-        strength: What is right depends on the scale of the rewards' loss; try powers of 10.
+        strength: The larger, the more is kept, and the less is learnt; try powers of 10.
         states: Number of states for F, >= 1, collected as those of :class:`Cloning` are. The
             expectation over actions is exact.
         floor: Smallest F_i, >= 0. Without one, a weight that those states say nothing of (a unit
@@ -95,7 +96,7 @@ class EWC(Fading):
 
     name: ClassVar[str] = "ewc"
     role: ClassVar[str] = "retain"
-    strength: float = 100.0
+    strength: float = 1_000.0
     states: int = 2_000
     floor: float = 1e-5
 

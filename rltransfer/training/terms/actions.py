@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +63,13 @@ class Actions:
         """Pick states, by their numbers, shape (B,)."""
         log_std = None if self.log_std is None else self.log_std.index_select(0, index)
         return Actions(self.sizes, self.outputs.index_select(0, index), log_std)
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Actions]) -> Actions:
+        """Put the states of several together, one after the other."""
+        log_std = [part.log_std for part in parts if part.log_std is not None]
+        outputs = torch.cat([part.outputs for part in parts])
+        return cls(parts[0].sizes, outputs, torch.cat(log_std) if log_std else None)
 
     def detach(self) -> Actions:
         """Cut off gradients."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property, singledispatch
 from typing import TYPE_CHECKING, Any
 
-from gymnasium import spaces
 from torch import Tensor
 
 from rltransfer.agents import Agent
 from rltransfer.errors import RecipeError, TransferError
+from rltransfer.fits import same_arrays
 from rltransfer.layers import LayerGroup
 from rltransfer.methods import Method
 from rltransfer.recipe import Recipe
@@ -85,7 +85,7 @@ class Setting:
     def _require_same_observations(self) -> None:
         source, target = self.agent.observation_space, self.model.observation_space
         mapped = self.recipe.inputs is not None or self.recipe.pad_inputs
-        if mapped or not _same_arrays(source, target):
+        if mapped or not same_arrays(source, target):
             raise RecipeError(
                 f"a method of the recipe shows the learner what the source observes on its own "
                 f"task, {source}, which is not what the target shows"
@@ -107,15 +107,6 @@ class Setting:
 
 def _is_critic(name: str, actor_only: bool) -> bool:
     return actor_only and name.startswith("critic.")
-
-
-def _same_arrays(one: spaces.Space, other: spaces.Space) -> bool:
-    """Whether observations are the same kind of arrays; bounds of numbers may differ."""
-    if isinstance(one, spaces.Dict) and isinstance(other, spaces.Dict):
-        return one.keys() == other.keys() and all(_same_arrays(one[k], other[k]) for k in one)
-    if isinstance(one, spaces.Box) and isinstance(other, spaces.Box):
-        return one.shape == other.shape and one.dtype == other.dtype
-    return one == other
 
 
 @singledispatch

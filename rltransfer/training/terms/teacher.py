@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,10 +49,8 @@ class Teacher:
     @torch.no_grad()
     def actions(self, raw: Any) -> Actions:
         """What it would do in N states."""
-        parts = [Actions.of(self.policy.get_distribution(seen)) for seen in self._chunks(raw)]
-        log_std = [part.log_std for part in parts if part.log_std is not None]
-        outputs = torch.cat([part.outputs for part in parts])
-        return Actions(parts[0].sizes, outputs, torch.cat(log_std) if log_std else None)
+        chunks = self._chunks(raw)
+        return Actions.concatenated([Actions.of(self.policy.get_distribution(c)) for c in chunks])
 
     def sample(self, raw: Any) -> np.ndarray:
         """Sample what it does in N states, within the bounds of the action space."""
@@ -80,6 +78,13 @@ def part_of(raw: Any, rows: slice | np.ndarray) -> Any:
     if isinstance(raw, dict):
         return {key: np.asarray(part[rows]) for key, part in raw.items()}
     return np.asarray(raw[rows])
+
+
+def concatenated(parts: Sequence[Any]) -> Any:
+    """Put batches of observations together, one after the other."""
+    if isinstance(parts[0], dict):
+        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    return np.concatenate(parts)
 
 
 def see(model: Any, raw: Any) -> Any:
