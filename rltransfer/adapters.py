@@ -20,6 +20,7 @@ from gymnasium.utils import RecordConstructorArgs
 from rltransfer.adapting import adapted
 from rltransfer.errors import BadArgument, SpaceMismatch, UnknownName, suggest
 from rltransfer.missions import AppendMission
+from rltransfer.projections import ProjectObservation
 
 __all__ = [
     "ADAPTERS",
@@ -28,6 +29,7 @@ __all__ = [
     "MapActions",
     "PadObservation",
     "PermuteActions",
+    "ProjectObservation",
     "SelectObservation",
     "adapted",
     "adapter",
@@ -220,7 +222,7 @@ ADAPTERS: dict[str, type[gym.Wrapper]] = {
     kind.__name__: kind
     for kind in (
         *(SelectObservation, PadObservation, AppendObservation, AppendMission),
-        *(MapActions, PermuteActions),
+        *(ProjectObservation, MapActions, PermuteActions),
     )
 }
 """Adapters by the name that users type."""

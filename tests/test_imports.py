@@ -45,7 +45,8 @@ LAYERS = (
     ("rltransfer.check", "rltransfer.checks", "rltransfer.trajectories"),
     (
         *("rltransfer.adapters", "rltransfer.adapting", "rltransfer.missions"),
-        *("rltransfer.randomizing", "rltransfer.ranges", "rltransfer.trials"),
+        *("rltransfer.projections", "rltransfer.randomizing", "rltransfer.ranges"),
+        "rltransfer.trials",
     ),
     ("rltransfer.layers", "rltransfer.layer_naming"),
     ("rltransfer.recipe", "rltransfer.recipe_rules", "rltransfer.presets"),

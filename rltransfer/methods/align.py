@@ -69,7 +69,7 @@ class MMD(Align):
 
     name: ClassVar[str] = "mmd"
     strength: float = 0.5
-    samples: int = 256
+    samples: int = 128
 
     def _check(self) -> None:
         super()._check()
@@ -91,7 +91,7 @@ class DANN(Align):
     """
 
     name: ClassVar[str] = "dann"
-    strength: float = 0.1
+    strength: float = 1.0
     hidden: int = 64
     learning_rate: float = 1e-3
 

@@ -17,9 +17,6 @@ from rltransfer.training.terms.setting import Setting, term_of
 from rltransfer.training.terms.teacher import Teacher
 from rltransfer.training.terms.term import Batch, Seen, Term
 
-BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""Of Gaussian kernels, as factors on the median squared distance."""
-
 
 class AlignTerm(Term):
     """A distance between the features of source and target.
@@ -88,7 +85,8 @@ def covariance(features: Tensor) -> Tensor:
 def squared_mmd(x: Tensor, y: Tensor) -> Tensor:
     """Biased estimate of the squared maximum mean discrepancy (Gretton et al. 2012, equation 5).
 
-    The median squared distance of all rows, on which the kernels depend, passes on no gradient.
+    The kernel is the mean of five Gaussian kernels, whose bandwidths are 1/4, 1/2, 1, 2 and 4 times
+    the median squared distance of all rows. The median passes on no gradient.
 
     Args:
         x: Shape (N, width).
@@ -97,12 +95,20 @@ def squared_mmd(x: Tensor, y: Tensor) -> Tensor:
     both = torch.cat([x, y])
     squares = both.square().sum(1)
     distances = (squares[:, None] + squares - 2 * both @ both.T).clamp_min(0)
-    upper = torch.triu_indices(len(both), len(both), 1, device=both.device)
-    median = distances.detach()[upper[0], upper[1]].median().clamp_min(1e-12)
-    scaled = -distances / median
-    kernel = torch.stack([(scaled / factor).exp() for factor in BANDWIDTHS]).mean(0)
+    # Halving the bandwidth squares a Gaussian kernel.
+    kernels = [(-distances / (4 * _median(distances.detach()))).exp()]
+    for _ in range(4):
+        kernels.append(kernels[-1].square())
+    kernel = torch.stack(kernels).mean(0)
     weights = torch.cat([x.new_full((len(x),), 1 / len(x)), y.new_full((len(y),), -1 / len(y))])
     return weights @ kernel @ weights
+
+
+def _median(distances: Tensor) -> Tensor:
+    """Median of a symmetric (N, N), N > 1, without its diagonal, the N smallest numbers."""
+    count = len(distances)
+    rank = count + (count * count - count) // 2
+    return distances.flatten().kthvalue(rank).values.clamp_min(1e-12)
 
 
 def source_latents(method: Align, setting: Setting) -> Tensor:
