@@ -32,7 +32,8 @@ def check_effects(policy: Any, recipe: Recipe, reset: Collection[str]) -> None:
             f"log_std={recipe.log_std!r} is a floor for continuous actions, and the target has "
             f"{policy.action_space}: soften its logits with temperature instead, such as 2.0"
         )
-    if recipe.outputs is not None and "actor.head" in reset:
+    # What imitates the source translates its actions by outputs, whatever the head starts from.
+    if recipe.outputs is not None and "actor.head" in reset and not recipe.imitate:
         raise RecipeError("outputs maps actions, but reset names actor.head: drop one of the two")
     if recipe.temperature == 1.0:
         return

@@ -264,7 +264,7 @@ def test_values_of_normalized_rewards_are_put_back_into_the_tasks_unit() -> None
 
 
 @pytest.mark.parametrize(
-    "kind", ["discrete", "box", "multidiscrete", "multibinary", "dict", "normalized"]
+    "kind", ["discrete", "box", "multidiscrete", "multibinary", "dict", "image", "normalized"]
 )
 @pytest.mark.parametrize("method", [JumpStart(horizon=3), Shaping()])
 def test_all_kinds_of_spaces_are_guided(kind: str, method: Any) -> None:
@@ -286,8 +286,7 @@ def test_environments_that_are_not_stepped_in_turn_are_refused(vec: Any) -> None
 @pytest.mark.parametrize("method", [JumpStart(), Shaping()])
 def test_learners_with_memory_or_masks_are_refused(kind: str, method: Any) -> None:
     with pytest.raises(RecipeError, match="drop it"):
-        with adapted(kind, KINDS[kind].task(flip=True), Recipe(guide=method)):
-            pass
+        rlt.adapt(source(kind), KINDS[kind].task(flip=True), Recipe(guide=method))
 
 
 def test_a_critic_that_is_right_about_other_rewards_is_refused_and_refitted(walker: Agent) -> None:
