@@ -33,10 +33,10 @@ from rltransfer import registry
 from rltransfer.choose import SELECTORS, Choice, Evidence, choose
 from rltransfer.errors import BadArgument, RecipeError
 from rltransfer.evaluate import evaluate, random_score
-from rltransfer.methods import Kickstart
 from rltransfer.probe import Probe, probe
 from rltransfer.recipe import Recipe
 from rltransfer.recipe_rules import SELECT
+from rltransfer.selectors.similarity import INSTANCES
 from rltransfer.selectors.zero_shot import _temperature
 from rltransfer.similarity.closeness import Closeness
 from rltransfer.trial_episodes import EPISODES, TRIAL_SEED
@@ -358,7 +358,7 @@ def test_the_rule_of_similarity(action: str) -> None:
     std = ["actor.std"] if action == "box2" else []
     features = Recipe(reset=["actor.head", *std], critic="refit")
     thirds = {0.99: "instances", 0.67: "instances", 0.66: "features", 0.34: "features"}
-    expected = {"instances": Recipe(retain=Kickstart()), "features": features, "model": Recipe()}
+    expected = {"instances": Recipe(retain=INSTANCES), "features": features, "model": Recipe()}
     for value, words in {**thirds, 0.33: "model", 0.0: "model"}.items():
         choice = choose(evidence(SIMILAR, action, closeness=close(value)))
         assert choice.recipe == expected[words] and words in choice.reason, value
@@ -377,6 +377,7 @@ def test_closeness_is_a_geometric_mean() -> None:
 
 @pytest.mark.parametrize("kind", FOLLOWED)
 def test_whatever_similarity_chooses_can_be_followed(kind: str) -> None:
+    KINDS[kind].task()  # where the source's states are from
     for value in (0.9, 0.5, 0.1):
         known = evidence(
             SIMILAR,
@@ -391,7 +392,7 @@ def test_whatever_similarity_chooses_can_be_followed(kind: str) -> None:
 def test_similar_tasks_transfer_instances_and_the_steps_count() -> None:
     with adapted("discrete", toy(), SIMILAR) as model:
         choice = model.transfer.report.choice
-        assert model.transfer.report.recipe == Recipe(retain=Kickstart())
+        assert model.transfer.report.recipe == Recipe(retain=INSTANCES)
         assert "similarity 1.00" in choice.reason
         assert choice.steps == model.transfer.spent == 2_048
 

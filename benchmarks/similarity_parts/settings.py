@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from rltransfer.methods import Kickstart
-from rltransfer.recipe import Recipe, recipe
+from rltransfer.presets import recipe
+from rltransfer.recipe import Recipe
+from rltransfer.selectors.similarity import INSTANCES
 
 PAIRS = (
     *("cartpole-long", "cartpole-far", "cartpole-heavy-pole", "cartpole-heavy-cart"),
@@ -18,13 +19,13 @@ be on other scales."""
 ARMS: dict[str, Recipe] = {
     "scratch": recipe("scratch"),
     "full": recipe("full"),
-    "imitate": Recipe(retain=Kickstart()),
+    "instances": Recipe(retain=INSTANCES),
     "fresh-heads": Recipe(reset=["heads"], critic="refit"),
     "zero_shot": Recipe(select="zero_shot"),
     "similarity": Recipe(select="similarity"),
 }
 """What is run on every pair. The second to fourth are what the two selectors mostly choose from."""
-FIXED = ("full", "imitate", "fresh-heads")
+FIXED = ("full", "instances", "fresh-heads")
 SELECTORS = ("zero_shot", "similarity")
 
 SETTINGS = {"points": 10, "episodes": 20, "device": "cpu"}

@@ -5,8 +5,8 @@ transfer) sends near tasks to instance transfer, middling ones to feature transf
 model transfer. For PPO the three are taken to be:
 
 ==========  ================  ==================================================================
-instance    closeness >= 2/3  everything is kept, and the source labels data: its actions in the
-                              states that the learner visits are imitated, ever less
+instance    closeness >= 2/3  everything is kept, and data of the source is used again: what it does
+                              in states of its own task is cloned, ever less (Cloning)
 feature     1/3 to 2/3        the trunk is kept, the outputs of actor and critic start fresh
 model       closeness < 1/3   all parameters are where training starts, and all of them train
 ==========  ================  ==================================================================
@@ -22,13 +22,15 @@ from __future__ import annotations
 import math
 
 from rltransfer.choice import Choice
-from rltransfer.methods import Kickstart
+from rltransfer.methods import Cloning
 from rltransfer.recipe import Recipe
 from rltransfer.selectors.evidence import Evidence
 from rltransfer.selectors.parts import fresh_actor, fresh_unfit
 
 HIGH = 2 / 3
 LOW = 1 / 3
+INSTANCES = Cloning(fade="exponential", until=0.4)
+"""Fades as :class:`Kickstart` does, so that the learner may leave its source behind."""
 
 
 def by_similarity(evidence: Evidence) -> Choice:
@@ -63,6 +65,6 @@ def _by_value(value: float, evidence: Evidence) -> tuple[Recipe, str]:
 
 def _instances(base: Recipe, algorithm: str) -> tuple[Recipe, str]:
     if algorithm != "ppo":  # whose updates are sb3-contrib's own code
-        return base, f"instances: everything is kept; {algorithm} cannot imitate the source"
-    words = "instances: everything is kept, and the source's actions are imitated for a while"
-    return base.but(retain=Kickstart()), words
+        return base, f"instances: everything is kept; {algorithm} cannot clone the source"
+    words = "instances: everything is kept, and the source's actions in its own task are cloned"
+    return base.but(retain=INSTANCES), words

@@ -15,8 +15,8 @@ from rltransfer.vec import make_vec
 
 COPIES = 8
 """Environments, and so trajectories."""
-# Apart from the seeds of training, of held-out evaluations and of probes.
-FIRST_SEED = 3_000_000
+# Apart from the seeds of training, of held-out episodes, of trials and of source states.
+FIRST_SEED = 4_000_000
 
 
 def first_seed(seed: int | None) -> int:
