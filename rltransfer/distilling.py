@@ -30,6 +30,8 @@ from rltransfer.training.terms import Teacher
 from rltransfer.training.threads import few_threads
 from rltransfer.vec import make_vec, normalize
 
+_ROLLOUT = ("n_envs", "n_steps", "batch_size")
+
 
 def distill(
     teachers: Sequence[Agent | str | Path],
@@ -104,7 +106,7 @@ def distill(
             model,
             card=_card(agents, pattern, done, seed, divergence, fresh=student is None),
             optimizer=False,
-            hyperparameters={"n_envs": pattern.hyperparameters["n_envs"]},
+            hyperparameters={name: pattern.hyperparameters[name] for name in _ROLLOUT},
         )
     return _scored(found, agents, episodes, max_steps)
 
@@ -123,7 +125,8 @@ def _student(
         pattern.policy_class(classes),
         venv,
         policy_kwargs=pattern.live_policy_kwargs(classes),
-        hyperparameters=pattern.hyperparameters,
+        # Its own rollouts are never collected: they need no room.
+        hyperparameters={**pattern.hyperparameters, "n_steps": 2, "batch_size": 2 * ENVS},
         seed=seed,
         device=device,
     )

@@ -6,44 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, jacrev, vmap
+from torch import Tensor
 
 from rltransfer.training.terms.actions import Actions
 from rltransfer.training.terms.teacher import Teacher, part_of
 
-FLOATS = 2**24
-"""Of derivatives that are held at once."""
 
-
-class _Readings(nn.Module):
-    """What a policy's actions in one state depend on, and how much each reading tells.
-
-    With v and w as given, ``sum_k w_k (dv_k / dw_i)^2`` is the expectation over actions of the
-    squared derivative of their log probability. Choices have their log probabilities, with the
-    probabilities as weights; normal distributions have mean and log standard deviation, with
-    ``1 / std^2`` and 2.
-    """
-
-    def __init__(self, policy: Any) -> None:
-        super().__init__()
-        self.policy = policy
-
-    def forward(self, seen: Any) -> tuple[Tensor, Tensor]:
-        """Give v and w of one state, of which ``seen`` has one row."""
-        actions = Actions.of(self.policy.get_distribution(seen))
-        if actions.log_std is not None:
-            parts = [actions.outputs, actions.log_std]
-            weights = [(-2 * actions.log_std).exp(), torch.full_like(actions.log_std, 2.0)]
-        else:
-            parts = actions.log_parts()
-            weights = [part.exp() for part in parts]
-        return torch.cat(parts, dim=-1)[0], torch.cat(weights, dim=-1)[0].detach()
-
-
-@torch.no_grad()
 def fisher(teacher: Teacher, raw: Any, names: Iterable[str]) -> dict[str, Tensor]:
     """Diagonal of the Fisher information, ``E_s E_{a ~ policy} (d log policy(a|s) / dw_i)^2``.
+
+    The expectation over actions is exact, so nothing is sampled. States are taken one by one, for
+    the squares of a sum are not the sum of squares.
 
     Args:
         teacher: The policy.
@@ -51,29 +24,42 @@ def fisher(teacher: Teacher, raw: Any, names: Iterable[str]) -> dict[str, Tensor
         names: Names of its parameters.
 
     Returns:
-        The mean over the states, by name, in the shape of each parameter. The expectation over
-        actions is exact; for a normal distribution it is
-        ``sum_d (d mean_d)^2 / std_d^2 + 2 (d log std_d)^2``.
+        The mean over the states, by name, in the shape of each parameter.
     """
-    readings = _Readings(teacher.policy)
-    held = dict(readings.named_parameters())
-    chosen = {f"policy.{name}": held[f"policy.{name}"].detach() for name in names}
-
-    def read(parameters: dict[str, Tensor], row: Any) -> tuple[Tensor, Tensor]:
-        one = {k: v[None] for k, v in row.items()} if isinstance(row, dict) else row[None]
-        return functional_call(readings, parameters, (one,))
-
-    derive = vmap(jacrev(read, has_aux=True), in_dims=(None, 0))
-    total = {key: torch.zeros_like(value) for key, value in chosen.items()}
+    named = dict(teacher.policy.named_parameters())
+    chosen = {name: named[name] for name in names}
+    total = {name: torch.zeros_like(one) for name, one in chosen.items()}
     count = len(next(iter(raw.values()))) if isinstance(raw, dict) else len(raw)
-    width = len(read(chosen, _first(teacher.see(part_of(raw, slice(0, 1)))))[0])
-    rows = max(1, FLOATS // (width * sum(value.numel() for value in chosen.values())))
-    for start in range(0, count, rows):
-        slopes, weights = derive(chosen, teacher.see(part_of(raw, slice(start, start + rows))))
-        for key, slope in slopes.items():
-            total[key] += torch.einsum("bk,bk...->...", weights, slope.square())
-    return {key.removeprefix("policy."): value / count for key, value in total.items()}
+    teacher.policy.requires_grad_(True)
+    try:
+        for row in range(count):
+            seen = teacher.see(part_of(raw, slice(row, row + 1)))
+            _add(total, chosen, Actions.of(teacher.policy.get_distribution(seen)))
+    finally:
+        teacher.policy.requires_grad_(False)
+    return {name: one / count for name, one in total.items()}
 
 
-def _first(seen: Any) -> Any:
-    return {key: part[0] for key, part in seen.items()} if isinstance(seen, dict) else seen[0]
+def _add(total: dict[str, Tensor], chosen: dict[str, Tensor], actions: Actions) -> None:
+    """Add what the actions in one state tell of each parameter."""
+    for reading, weight in zip(*_readings(actions), strict=True):
+        slopes = torch.autograd.grad(
+            reading, list(chosen.values()), retain_graph=True, allow_unused=True
+        )
+        for sum_, slope in zip(total.values(), slopes, strict=True):
+            if slope is not None:
+                sum_ += weight * slope.square()
+
+
+def _readings(actions: Actions) -> tuple[Tensor, Tensor]:
+    """Give v and w of one state, whose Fisher information is ``sum_k w_k (dv_k / dw_i)^2``.
+
+    Of choices these are their log probabilities, and the probabilities; of normal distributions
+    mean and log standard deviation, and ``1 / std^2`` and 2.
+    """
+    if actions.log_std is None:
+        parts = torch.cat(actions.log_parts(), dim=-1)
+        return parts[0], parts[0].detach().exp()
+    precision = (-2 * actions.log_std).exp()
+    readings = torch.cat([actions.outputs, actions.log_std], dim=-1)
+    return readings[0], torch.cat([precision, torch.full_like(precision, 2.0)], dim=-1)[0].detach()
