@@ -25,6 +25,7 @@ from rltransfer.training.critic import CriticRefit
 from rltransfer.training.divergence import divergence_named, require_finite
 from rltransfer.training.engine import ContribEngine, EnginePPO
 from rltransfer.training.guides import Guide
+from rltransfer.training.plasticity import due, plasticity
 from rltransfer.training.schedule import GroupScheduler
 from rltransfer.training.terms import Working
 from rltransfer.training.threads import few_threads
@@ -211,6 +212,12 @@ class TransferMixin(OnPolicyAlgorithm):
 
 class TransferPPO(TransferMixin, EnginePPO):
     """PPO (Schulman et al. 2017) that trains by layer group, on :mod:`rltransfer.engine`."""
+
+    def _log_transfer(self) -> None:
+        super()._log_transfer()
+        if self.transfer and due(self):
+            for name, value in plasticity(self).items():
+                self.logger.record(f"transfer/plasticity/{name}", value)
 
 
 class TransferMaskablePPO(TransferMixin, ContribEngine, MaskablePPO):
