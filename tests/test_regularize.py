@@ -11,13 +11,14 @@ import torch
 from transfer_cases import KINDS, SMALL, adapted, tensors, toy, train
 
 import rltransfer as rlt
+from rltransfer.engine.options import EngineOptions
 from rltransfer.errors import RecipeError
 from rltransfer.methods import L1, L2, L2SP, DrAC, Kickstart, L2Init, Parseval, Smoothing
 from rltransfer.methods.method import Method
 from rltransfer.recipe import Recipe
 from rltransfer.training.terms.actions import Actions, kl
 from rltransfer.training.terms.augment import scaled, shifted, unit
-from rltransfer.training.terms.regularize import L1Term, L2InitTerm, L2Term, ParsevalTerm
+from rltransfer.training.terms.regularize import L1Term, L2InitTerm, ParsevalTerm
 from rltransfer.training.terms.smooth import SmoothingTerm
 from rltransfer.training.terms.weights import trained as acted_on
 
@@ -50,36 +51,73 @@ def value(term: Any) -> float:
     return term.loss(None).item()
 
 
-def test_penalties_of_weights_by_hand() -> None:
-    given = [torch.tensor([1.0, -2.0]), torch.tensor([[3.0]])]
-    assert value(L2Term(L2(), given)) == pytest.approx((1 + 4 + 9) / 2)
+def begin(term: Any, **seen: Any) -> None:
+    term.begin(SimpleNamespace(**{"progress": 0.0, "ratio": 0.0, **seen}))
+
+
+def test_absolute_values_by_hand() -> None:
+    given = {"one": torch.tensor([1.0, -2.0]), "other": torch.tensor([[3.0]])}
     assert value(L1Term(L1(), given)) == pytest.approx(1 + 2 + 3)
+
+
+def test_squares_by_hand() -> None:
+    with adapted("discrete", KINDS["discrete"].task(), Recipe(regularize=L2(critic=True))) as model:
+        squares = sum(one.square().sum().item() for one in model.policy.parameters())
+        assert value(model.transfer.terms.terms[0]) == pytest.approx(squares / 2)
 
 
 def test_distance_from_the_start_by_hand() -> None:
     weight = torch.tensor([1.0, 2.0])
     term = L2InitTerm(L2Init(), {"w": weight})
     weight += 5  # before the first update
-    term.begin(SimpleNamespace(progress=0.0))  # type: ignore[arg-type]
+    begin(term)
     weight += torch.tensor([1.0, -3.0])
-    term.begin(SimpleNamespace(progress=0.5))  # type: ignore[arg-type]
+    begin(term, progress=0.5)
     assert value(term) == pytest.approx((1 + 9) / 2)
     again = L2InitTerm(L2Init(), {"w": weight})
+    assert not again.state()
     again.restore(term.state())
     assert value(again) == value(term)
+    loss, gradients = again.by_weights({"w": weight.numpy(), "other": weight.numpy()})
+    assert loss == value(term) and gradients["w"].tolist() == [1, -3] and len(gradients) == 1
 
 
 def test_orthogonality_by_hand() -> None:
+    def departure(weight: torch.Tensor) -> float:
+        return value(ParsevalTerm(Parseval(), {"w": weight}))
+
     wide = torch.tensor([[1.0, 2.0, 0.0], [0.0, 1.0, 1.0]])
     by_hand = (5 - 2) ** 2 + (2 - 2) ** 2 + 2 * 2**2
-    assert value(ParsevalTerm(Parseval(), [wide])) == pytest.approx(by_hand)
-    assert value(ParsevalTerm(Parseval(), [wide.T])) == pytest.approx(by_hand)
+    assert departure(wide) == departure(wide.T) == pytest.approx(by_hand)
     fresh = torch.nn.init.orthogonal_(torch.empty(8, 4), gain=2**0.5)
-    assert value(ParsevalTerm(Parseval(), [fresh])) == pytest.approx(0, abs=1e-9)
+    assert departure(fresh) == pytest.approx(0, abs=1e-9)
     kernel = torch.randn(4, 3, 2, 2)
-    assert value(ParsevalTerm(Parseval(), [kernel])) == value(
-        ParsevalTerm(Parseval(), [kernel.reshape(4, 12)])
-    )
+    assert departure(kernel) == departure(kernel.reshape(4, 12))
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 4)])
+@pytest.mark.parametrize("kind", [L1Term, ParsevalTerm])
+def test_gradients_that_are_written_out(kind: Any, shape: tuple[int, int]) -> None:
+    weight = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    term = kind(L1() if kind is L1Term else Parseval(), {"w": weight})
+    found = term.loss(None)
+    found.backward()
+    numbers = weight.detach().numpy()
+    loss, gradients = term.by_weights({"w": numbers, "other": numbers})
+    assert loss == pytest.approx(found.item()) and gradients.keys() == {"w"}
+    assert torch.allclose(torch.from_numpy(gradients["w"]), weight.grad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", [L1(), L2(critic=True), L2Init(), Parseval()])
+def test_closed_form_and_autograd_train_alike(method: Method) -> None:
+    found = []
+    for path in ("autograd", "closed_form"):
+        model = rlt.adapt("cartpole", FAR, Recipe(regularize=method), seed=0, **BRIEF)
+        model.engine_options = EngineOptions(path=path)  # type: ignore[arg-type]
+        model.learn(512)
+        found.append(tensors(model))
+    for name, one in found[0].items():
+        assert torch.allclose(one, found[1][name], atol=1e-5), name
 
 
 @pytest.mark.parametrize("kind", [L1, L2])
@@ -163,7 +201,7 @@ def test_the_worst_change_is_worse_than_chance_and_within_bounds() -> None:
     found = []
     for steps in (1, 5):
         term = SmoothingTerm(Smoothing(eps=0.2, steps=steps))
-        term.begin(SimpleNamespace(progress=0.0, model=model, observations=seen))  # type: ignore[arg-type]
+        begin(term, model=model, observations=seen)
         worst = term._worst(batch)
         assert (worst.abs() <= 0.2 * seen.std(0, correction=0) * 1.0001).all()
         found.append(change_in_actions(model, seen, seen + worst))

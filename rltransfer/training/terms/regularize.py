@@ -52,6 +52,7 @@ class L2InitTerm(FadingPull):
         self._weights = {name: one.detach() for name, one in weights.items()}
         self._origin = {name: one.clone() for name, one in self._weights.items()}
         self._begun = False
+        # What is pulled towards is these tensors, whatever is copied into them.
         super().__init__(method, [Pulled(k, one, self._origin[k]) for k, one in weights.items()])
 
     def begin(self, seen: Seen) -> None:
