@@ -49,27 +49,25 @@ class L2InitTerm(FadingPull):
     """
 
     def __init__(self, method: L2Init, weights: Mapping[str, Tensor]) -> None:
-        self._weights = {name: one.detach() for name, one in weights.items()}
-        self._origin = {name: one.clone() for name, one in self._weights.items()}
-        self._begun = False
-        # What is pulled towards is these tensors, whatever is copied into them.
-        super().__init__(method, [Pulled(k, one, self._origin[k]) for k, one in weights.items()])
+        super().__init__(method, [])
+        self._weights = dict(weights)
+        self._origin: dict[str, Tensor] = {}
 
     def begin(self, seen: Seen) -> None:
         """Remember the weights when it is called first, since more than copying comes before."""
         super().begin(seen)
-        if not self._begun:
+        if not self._origin:
             self.restore(self._weights)
 
     def state(self) -> dict[str, Tensor]:
         """Where weights were."""
-        return self._origin if self._begun else {}
+        return self._origin
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take it over, in place."""
-        for name, value in state.items():
-            self._origin[name].copy_(value)
-        self._begun = bool(state)
+        """Take it over."""
+        own = self._weights
+        self._origin = {name: one.detach().to(own[name], copy=True) for name, one in state.items()}
+        self.pull([Pulled(name, own[name], one) for name, one in self._origin.items()])
 
 
 class ParsevalTerm(FadingTerm, ClosedTerm):
