@@ -60,8 +60,8 @@ class AppendMission(gym.ObservationWrapper, RecordConstructorArgs):
         flat: list[Any] = [spaces.flatten_space(part) for part in self._parts.values()]
         low = [*(part.low for part in flat), table.min(axis=0)]
         high = [*(part.high for part in flat), table.max(axis=0)]
-        bounds = (np.concatenate(ends).astype(np.float32) for ends in (low, high))
-        self.observation_space = spaces.Box(*bounds, dtype=np.float32)
+        low, high = (np.concatenate(ends).astype(np.float32) for ends in (low, high))
+        self.observation_space = spaces.Box(low, high, dtype=np.float32)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -15,8 +15,8 @@ from rltransfer.agents.files import atomic_write
 from rltransfer.changes import Cusum, Detector
 from rltransfer.errors import BadArgument
 from rltransfer.evaluate import HELD_OUT_SEED, Evaluator
+from rltransfer.presets import recipe as preset
 from rltransfer.recipe import Recipe
-from rltransfer.recipe import recipe as preset
 from rltransfer.training.ppo import check_steps
 from rltransfer.transfer import adapt
 

@@ -8,19 +8,91 @@ from pathlib import Path
 from types import MappingProxyType
 
 from rltransfer.errors import BadArgument, RecipeError, UnknownName, suggest
+from rltransfer.methods import (
+    CORAL,
+    DANN,
+    EWC,
+    L1,
+    L2,
+    L2SP,
+    MMD,
+    WAPPO,
+    Cloning,
+    Demonstrations,
+    DrAC,
+    Dropout,
+    JumpStart,
+    Kickstart,
+    L2Init,
+    LoRA,
+    Parseval,
+    Progressive,
+    ProximalDistillation,
+    ReDo,
+    Residual,
+    Shaping,
+    ShrinkPerturb,
+    Smoothing,
+    SoftShrinkPerturb,
+    SourceTrajectories,
+)
 from rltransfer.recipe import Recipe
-from rltransfer.recipe_rules import TOP_DOWN
+from rltransfer.recipe_rules import BOTTOM_UP, TOP_DOWN
+
+# Everything fresh: the control that every gain is measured against.
+_SCRATCH = Recipe(
+    reset=["*"], log_std="reset", obs_stats="reset", return_stats="reset", critic="reset"
+)
+_ACTOR_FRESH = Recipe(reset=["actor.*"])
 
 _PRESETS = {
-    # Everything fresh: the control that every gain is measured against.
-    "scratch": Recipe(
-        reset=["*"], log_std="reset", obs_stats="reset", return_stats="reset", critic="reset"
-    ),
+    "scratch": _SCRATCH,
+    # What is carried over, what is frozen, and how fast it learns.
     "full": Recipe(),
     "head": Recipe(freeze=["trunk"]),
     "gradual": Recipe(freeze=["trunk"], thaw=TOP_DOWN),
+    "bottom-up": Recipe(freeze=["trunk"], thaw=BOTTOM_UP),
+    "lpft": Recipe(freeze=["trunk"], thaw={"trunk": 0.1}),
     "discriminative": Recipe(lr_decay=0.4),
+    "new-heads": Recipe(reset=["heads"], critic="refit"),
+    "new-actor-head": Recipe(reset=["actor.head"]),
+    # Staying close to what the source does.
+    "kickstart": Recipe(retain=Kickstart()),
+    "kickstart-performance": Recipe(retain=Kickstart(fade="performance", until=1)),
+    "proximal-distillation": Recipe(retain=ProximalDistillation()),
+    "cloning": Recipe(retain=Cloning()),
+    "ewc": Recipe(retain=EWC()),
+    # The source teaches a network that starts from scratch.
+    "distillation": _SCRATCH.but(retain=Kickstart()),
+    "shaping": _SCRATCH.but(guide=Shaping()),
+    "jump-start": _SCRATCH.but(guide=JumpStart()),
+    "instances": _ACTOR_FRESH.but(imitate=SourceTrajectories()),
+    "demonstrations": _ACTOR_FRESH.but(imitate=Demonstrations()),
+    # Weights that stay small or near, outputs that stay smooth.
+    "l1": Recipe(regularize=L1()),
+    "l2": Recipe(regularize=L2()),
+    "l2-sp": Recipe(regularize=L2SP()),
+    "l2-init": Recipe(regularize=L2Init()),
+    "parseval": Recipe(regularize=Parseval()),
+    "dropout": Recipe(regularize=Dropout()),
+    "smoothing": Recipe(regularize=Smoothing()),
+    "drac": Recipe(regularize=DrAC()),
+    # Features of source and target made alike.
+    "coral": Recipe(align=CORAL()),
+    "mmd": Recipe(align=MMD()),
+    "dann": Recipe(align=DANN()),
+    "wappo": Recipe(align=WAPPO()),
+    # More weights.
+    "residual": Recipe(grow=Residual()),
+    "progressive": Recipe(grow=Progressive()),
+    "lora": Recipe(grow=LoRA()),
+    # Plasticity.
+    "shrink-perturb": Recipe(renew=ShrinkPerturb()),
+    "soft-shrink-perturb": Recipe(renew=SoftShrinkPerturb()),
+    "redo": Recipe(renew=ReDo()),
+    # Chosen for the target.
     "auto": Recipe(select="zero_shot"),
+    "by-similarity": Recipe(select="similarity"),
 }
 PRESETS: Mapping[str, Recipe] = MappingProxyType(_PRESETS)
 

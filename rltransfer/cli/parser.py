@@ -11,7 +11,6 @@ from typing import Any, get_args
 from rltransfer.cli import commands, exporting, importing, listing, multitask
 from rltransfer.experiments.controls import CONTROLS
 from rltransfer.experiments.engines import EngineName
-from rltransfer.presets import PRESETS
 from rltransfer.training import TRANSFER_ALGORITHMS
 from rltransfer.vec import Vec
 
@@ -85,7 +84,7 @@ def _finetune(sub: Any) -> None:
     p.add_argument("--steps", type=int, required=True, help="environment steps on the target")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--out", type=Path, default=None, help="folder (default runs/SOURCE__TARGET...)")
-    words = f"{', '.join(PRESETS)}, or a recipe's JSON file (default auto)"
+    words = "a name of `rltransfer ls recipes`, or a recipe's JSON file (default auto)"
     p.add_argument("--recipe", help=words)
     words = "methods to add, see `rltransfer ls methods`"
     _several(p, "--method", dest="methods", metavar="NAME[:FIELD=VALUE,...]", help=words)
