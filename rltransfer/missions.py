@@ -60,8 +60,7 @@ class AppendMission(gym.ObservationWrapper, RecordConstructorArgs):
         flat: list[Any] = [spaces.flatten_space(part) for part in self._parts.values()]
         low = [*(part.low for part in flat), table.min(axis=0)]
         high = [*(part.high for part in flat), table.max(axis=0)]
-        low, high = (np.concatenate(ends).astype(np.float32) for ends in (low, high))
-        self.observation_space = spaces.Box(low, high, dtype=np.float32)
+        self.observation_space = spaces.Box(_joined(low), _joined(high), dtype=np.float32)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -81,7 +80,7 @@ class AppendMission(gym.ObservationWrapper, RecordConstructorArgs):
                 f"the mission {text!r:.120} has no vector: give one for each mission that may occur"
             )
         shown = [spaces.flatten(part, observation[key]) for key, part in self._parts.items()]
-        return np.concatenate([*shown, self._vectors[text]]).astype(np.float32)  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return _joined([*shown, self._vectors[text]])
 
 
 def missions_of(task: str, *, mission: str = "mission") -> list[str]:
@@ -129,6 +128,10 @@ def vectors_of(missions: Iterable[str], embed: Embed) -> dict[str, list[float]]:
         raise BadArgument(f"embed gave an array of shape {found.shape} for {len(texts)} missions")
     named = dict(zip(texts, found, strict=True))
     return {text: vector.tolist() for text, vector in _checked(named).items()}
+
+
+def _joined(parts: Sequence[Any]) -> np.ndarray:
+    return np.concatenate(parts).astype(np.float32)
 
 
 def _checked(vectors: Any) -> dict[str, np.ndarray]:

@@ -23,6 +23,7 @@ LAYERS = (
     ("rltransfer.meta", "rltransfer.meta.*"),
     (
         *("rltransfer.describe", "rltransfer.distilling", "rltransfer.pretrain"),
+        *("rltransfer.privacy", "rltransfer.privacy.*"),
         *("rltransfer.multitask", "rltransfer.multitask.*"),
     ),
     # And every module that is named nowhere else: the parts of a transfer.

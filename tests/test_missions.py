@@ -213,7 +213,7 @@ def test_missions_without_a_vector() -> None:
     env = AppendMission(Machine(), vectors_of(["wait"], embed))
     with pytest.raises(BadEnvironment, match="has no vector"):
         env.reset(seed=0)
-    with pytest.raises(SpaceMismatch, match=r"CartPole|Box"):
+    with pytest.raises(SpaceMismatch, match="a text 'mission'"):
         missions_of("CartPole-v1")
     machine("test/Any-v0")
     with pytest.raises(BadArgument, match="list them yourself"):

@@ -1,0 +1,259 @@
+"""Distilling a source into a student that tells little of any trajectory."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from rltransfer.agents import Agent, Card, Normalization, RunningStats, load
+from rltransfer.agents.multitask.names import of_one_task
+from rltransfer.agents.policies import algorithm_class
+from rltransfer.errors import BadArgument, SpaceMismatch
+from rltransfer.normalizing import observation_normalizer
+from rltransfer.privacy.accounting import Privacy, epsilon_of, noise_for
+from rltransfer.privacy.descent import PrivateDescent
+from rltransfer.training.terms import Teacher
+from rltransfer.training.terms.actions import Actions, kl
+from rltransfer.training.threads import few_threads
+
+_NOT_COVERED = (
+    "Protected are the states of the recorded trajectories. Not protected is what the source's own "
+    "training saw, as far as its answers tell of it; the architecture, the hyperparameters and the "
+    "number of trajectories are taken to be public, and so are the student's observation "
+    "statistics, which are not the source's. The critic is untrained."
+)
+
+
+def distill_private(
+    source: Agent | str | Path,
+    trajectories: Sequence[np.ndarray],
+    *,
+    epsilon: float | None = None,
+    noise_multiplier: float | None = None,
+    delta: float = 1e-5,
+    clip: float = 1.0,
+    sample_rate: float = 0.1,
+    steps: int = 200,
+    learning_rate: float = 0.03,
+    optimizer: Literal["adam", "sgd"] = "adam",
+    statistics: RunningStats | None = None,
+    policy_kwargs: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    seed: int | None = None,
+    classes: Mapping[str, type] | None = None,
+) -> Agent:
+    """Train a student on what a source would do in private trajectories, by DP-SGD.
+
+    The unit of privacy is a whole trajectory: it may be one person's. The loss of a trajectory is
+    the mean of KL(source || student) over its states; its gradient is clipped as a whole.
+
+    What the guarantee is about: whoever sees the student can hardly tell whether a trajectory was
+    among those given. The source answers for every trajectory, and counts as fixed: if it was
+    trained on the same people's data, its answers may tell of them, and no noise here hides that.
+    Choosing the best of several students by private data costs privacy too, and so do logs.
+
+    Noise is that of torch's generator in single precision, which is neither cryptographic nor safe
+    against attacks on the last bits of numbers (Mironov 2012).
+
+    Args:
+        source: A PPO agent, the name of a zoo agent, or the path of a saved one.
+        trajectories: Raw observations of one trajectory each, shape (steps, *observation); see
+            :func:`rltransfer.privacy.record`.
+        epsilon: How much may be spent; the noise is chosen by it. Give this or the next.
+        noise_multiplier: Standard deviation of the noise by ``clip``; 0 for no privacy.
+        delta: Probability with which the bound may fail; far below 1 / trajectories.
+        clip: Largest norm of a trajectory's gradient; ``inf`` only without noise.
+        sample_rate: Probability with which a trajectory is part of a step, in (0, 1].
+        steps: Steps.
+        learning_rate: Of the student.
+        optimizer: ``"adam"`` or ``"sgd"``.
+        statistics: By which the student normalizes observations, of public states; needed if the
+            source normalizes, as its own are of private ones. See
+            :func:`rltransfer.privacy.public_statistics`.
+        policy_kwargs: The student's architecture; the source's by default. A small network drowns
+            less in noise.
+        name: Name on the card; ``"SOURCE-private"`` by default.
+        seed: Of weights, samples and noise. For tests: who knows it can take the noise away again.
+            By default it is drawn from the system, and told to nobody.
+        classes: Your own classes that the agent was built with, by name.
+
+    Returns:
+        The student. Its card says how private it is; it has no score, no optimizer state, and no
+        statistics of returns.
+
+    Raises:
+        MissingExtra: Opacus is not installed.
+        BadArgument: An argument is outside its range, ``statistics`` are needed, or the source is
+            recurrent, masks actions, or explores by gSDE.
+        SpaceMismatch: A trajectory is not what the source observes.
+
+    Source: Abadi et al. 2016, "Deep learning with differential privacy"; distillation as in Rusu et
+    al. 2016, "Policy distillation".
+    """
+    agent = source if isinstance(source, Agent) else load(source, classes=classes)
+    of_one_task(agent, "distill_private")
+    _check_source(agent)
+    states = _checked(trajectories, agent)
+    privacy = _privacy(epsilon, noise_multiplier, delta, clip, sample_rate, steps, len(states))
+    draws = torch.Generator().manual_seed(secrets.randbits(63) if seed is None else seed)
+    student = _student(agent, policy_kwargs, classes, draws)
+    normalization = _normalization(agent, statistics)
+    teacher = Teacher(
+        agent.build(classes=classes).policy,
+        observation_normalizer(agent.observation_space, agent.normalization),
+    )
+    _train(student.policy, teacher, states, normalization, privacy, learning_rate, optimizer, draws)
+    card = Card(
+        name=name or f"{agent.card.name}-private",
+        task=agent.card.task,
+        steps=0,
+        source=agent.card.name,
+        notes=f"Distilled with {privacy}. {_NOT_COVERED}",
+    )
+    taken = Agent.from_model(student, card=card, optimizer=False)
+    return dataclasses.replace(taken, normalization=normalization)
+
+
+def _train(
+    policy: Any,
+    teacher: Teacher,
+    states: Sequence[np.ndarray],
+    normalization: Normalization | None,
+    privacy: Privacy,
+    learning_rate: float,
+    optimizer: str,
+    draws: torch.Generator,
+) -> None:
+    kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+    if optimizer not in kinds:
+        raise BadArgument(f"optimizer is {optimizer!r:.60}: choose 'adam' or 'sgd'")
+    normalize = observation_normalizer(policy.observation_space, normalization)
+    seen = [torch.as_tensor(normalize(one)) for one in states]
+    answers = [teacher.actions(one) for one in states]
+    policy.set_training_mode(False)
+    with few_threads(policy.parameters()):
+        parameters = acting_parameters(policy, seen[0][:1])
+        descent = PrivateDescent(
+            parameters,
+            kinds[optimizer](parameters, lr=learning_rate),
+            clip=privacy.clip,
+            noise=privacy.noise_multiplier * privacy.clip if privacy.noise_multiplier else 0.0,
+            expected=privacy.sample_rate * len(states),
+            generator=draws,
+        )
+        for _ in range(privacy.steps):
+            drawn = torch.rand(len(states), generator=draws) < privacy.sample_rate
+            rows = drawn.nonzero().flatten().tolist()
+            descent.step(_loss(policy, seen[row], answers[row]) for row in rows)
+
+
+def _loss(policy: Any, seen: Tensor, answers: Actions) -> Tensor:
+    return kl(answers, Actions.of(policy.get_distribution(seen))).mean()
+
+
+def acting_parameters(policy: Any, seen: Tensor) -> list[Tensor]:
+    """Parameters on which what a policy does depends, found out on any state.
+
+    Args:
+        policy: An ``ActorCriticPolicy``.
+        seen: A batch of observations, normalized.
+    """
+    given = [one for one in policy.parameters() if one.requires_grad]
+    found = Actions.of(policy.get_distribution(seen))
+    total = found.outputs.sum() + (0.0 if found.log_std is None else found.log_std.sum())
+    used = torch.autograd.grad(total, given, allow_unused=True)
+    return [one for one, gradient in zip(given, used, strict=True) if gradient is not None]
+
+
+def _privacy(
+    epsilon: float | None,
+    noise_multiplier: float | None,
+    delta: float,
+    clip: float,
+    sample_rate: float,
+    steps: int,
+    trajectories: int,
+) -> Privacy:
+    if (epsilon is None) == (noise_multiplier is None):
+        raise BadArgument("give epsilon, or noise_multiplier, and not both")
+    if not clip > 0 or (math.isinf(clip) and noise_multiplier != 0):
+        raise BadArgument(f"clip is {clip!r}: give a positive number; inf only without noise")
+    if delta >= 1 / trajectories:
+        raise BadArgument(
+            f"delta is {delta:g}: with {trajectories} trajectories, publishing one of them as it "
+            f"is would count as private; give one far below {1 / trajectories:.2g}"
+        )
+    settings = {"sample_rate": sample_rate, "steps": steps, "delta": delta}
+    noise = noise_for(epsilon=epsilon, **settings) if epsilon is not None else noise_multiplier
+    spent = epsilon_of(noise_multiplier=noise or 0.0, **settings)
+    return Privacy(epsilon=spent, noise_multiplier=noise or 0.0, clip=clip, **settings)
+
+
+def _check_source(agent: Agent) -> None:
+    if agent.algorithm != "ppo" or agent.hyperparameters["use_sde"]:
+        raise BadArgument(
+            f"{agent.card.name} is a {agent.algorithm}"
+            f"{' with gSDE' if agent.hyperparameters['use_sde'] else ''}: distill_private takes "
+            "agents of ppo without gSDE, whose actions depend on the observation alone"
+        )
+    if not isinstance(agent.observation_space, spaces.Box):
+        raise BadArgument(f"distill_private takes Box observations, not {agent.observation_space}")
+
+
+def _checked(trajectories: Sequence[np.ndarray], agent: Agent) -> list[np.ndarray]:
+    shape = agent.observation_space.shape
+    found = [np.asarray(one) for one in trajectories]
+    if not found:
+        raise BadArgument("trajectories is empty: give at least one, see rltransfer.privacy.record")
+    for one in found:
+        if one.ndim == 0 or one.shape[1:] != shape or not len(one) or not np.isfinite(one).all():
+            raise SpaceMismatch(
+                f"a trajectory has shape {one.shape}: give finite observations of shape "
+                f"(steps, {', '.join(map(str, shape or ()))}), at least one"
+            )
+    return found
+
+
+def _normalization(agent: Agent, statistics: RunningStats | None) -> Normalization | None:
+    """The source's settings, none of its statistics."""
+    spec = agent.normalization
+    if spec is None and statistics is not None:
+        raise BadArgument("the source does not normalize observations: drop statistics")
+    if spec is None or not spec.obs:
+        return None
+    if statistics is None:
+        raise BadArgument(
+            "the source normalizes observations by statistics of private trajectories: give "
+            "statistics of public states, such as rltransfer.privacy.public_statistics(task)"
+        )
+    return dataclasses.replace(spec, obs_stats=statistics, return_stats=None)
+
+
+def _student(
+    agent: Agent,
+    policy_kwargs: Mapping[str, Any] | None,
+    classes: Mapping[str, type] | None,
+    draws: torch.Generator,
+) -> Any:
+    """An untrained model on the source's spaces."""
+    given = agent.arguments(classes)
+    if policy_kwargs is not None:
+        given["policy_kwargs"] = dict(policy_kwargs)
+    model = algorithm_class(agent.algorithm)(
+        env=None, _init_setup_model=False, device="cpu", **given
+    )
+    model.observation_space, model.action_space = agent.observation_space, agent.action_space
+    model.n_envs = agent.hyperparameters["n_envs"]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=draws)))
+        model._setup_model()
+    return model
