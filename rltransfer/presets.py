@@ -56,6 +56,9 @@ _PRESETS = {
     "discriminative": Recipe(lr_decay=0.4),
     "new-heads": Recipe(reset=["heads"], critic="refit"),
     "new-actor-head": Recipe(reset=["actor.head"]),
+    # As full, but a confident source explores again: for discrete actions, for continuous ones.
+    "softened": Recipe(temperature=2),
+    "explore": Recipe(log_std=-0.5),
     # Staying close to what the source does.
     "kickstart": Recipe(retain=Kickstart()),
     "kickstart-performance": Recipe(retain=Kickstart(fade="performance", until=1)),

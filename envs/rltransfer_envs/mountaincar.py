@@ -148,19 +148,9 @@ CONTINUOUS_VARIANTS = (
     ),
 )
 
-CONTINUOUS_TO_DISCRETE = Variant(
-    id="MountainCar-v0",
-    pair="mountaincar-continuous-discrete",
-    summary=DISCRETE.summary,
-    shift="action",
-    expect="help",
-    why="three engine settings instead of a throttle; the hill and the features of swinging remain",
-    steps=DISCRETE.steps,
-)
-
 
 def register() -> None:
-    """Register both families, and the pair from one to the other."""
+    """Register both families."""
     DISCRETE.register(DISCRETE_VARIANTS)
     CONTINUOUS.register(CONTINUOUS_VARIANTS)
     CONTINUOUS.register_pair(CONTINUOUS_TO_DISCRETE)

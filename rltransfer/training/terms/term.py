@@ -59,8 +59,9 @@ def latent_of(policy: Any, observations: Any) -> Tensor:
     Returns:
         Shape (B, width).
     """
-    features = policy.extract_features(observations, policy.pi_features_extractor)
-    return policy.mlp_extractor.forward_actor(features)
+    features = policy.extract_features(observations)
+    own = features if policy.share_features_extractor else features[0]
+    return policy.mlp_extractor.forward_actor(own)
 
 
 @dataclass(frozen=True, eq=False)
