@@ -153,4 +153,3 @@ def register() -> None:
     """Register both families."""
     DISCRETE.register(DISCRETE_VARIANTS)
     CONTINUOUS.register(CONTINUOUS_VARIANTS)
-    CONTINUOUS.register_pair(CONTINUOUS_TO_DISCRETE)
