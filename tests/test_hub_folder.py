@@ -99,6 +99,14 @@ def test_the_hub_understands_the_card(agent: Agent, tmp_path: Path) -> None:
     interval = f"{score.mean:.4g} [{score.ci_low:.4g}, {score.ci_high:.4g}]"
     assert f"**{interval}**" in card.text
     assert result.metric_value == pytest.approx(score.mean, rel=1e-5)
+    interval_of_mean = [result.metric_args[name] for name in ("ci_low", "ci_high")]
+    assert interval_of_mean == pytest.approx([score.ci_low, score.ci_high], rel=1e-5)
+    assert result.metric_args["episodes"] == score.episodes
+    assert result.metric_args["deterministic"] is score.deterministic
+    assert card.data.pipeline_tag == result.task_type
+    # Written out again by the Hub's own library, it is the same: nothing was left unread.
+    again = huggingface_hub.ModelCardData(**card.data.__dict__)
+    assert yaml.safe_load(str(again)) == readme(folder)[0]
     assert [line[3:] for line in card.text.splitlines() if line.startswith("## ")] == SECTIONS
 
 
@@ -283,7 +291,7 @@ def test_text_of_strangers_stays_text(text: str, agent: Agent, tmp_path: Path) -
     card = render(taken, Upload("a", "", "", {"a.zip": "0" * 64}))
     (tmp_path / "README.md").write_text(card, "utf-8")
     front, body = readme(tmp_path)
-    assert set(front) <= {"library_name", "tags", "model-index"}
+    assert set(front) <= {"library_name", "pipeline_tag", "tags", "model-index"}
     expected = " ".join(on_a_line(text).split())
     assert [front["tags"][4:]] == [[expected] if expected else []]
     assert huggingface_hub.ModelCard.load(tmp_path / "README.md").data.tags == front["tags"]

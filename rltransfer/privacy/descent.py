@@ -51,7 +51,8 @@ class PrivateDescent:
             gradients = torch.autograd.grad(loss, self._parameters)
             factor = clip_factor(gradients, self._clip)
             if factor > 0:
-                torch._foreach_add_(total, gradients, alpha=factor)
+                for summed, gradient in zip(total, gradients, strict=True):
+                    summed.add_(gradient, alpha=factor)
         for parameter, gradient in zip(self._parameters, total, strict=True):
             noise = torch.randn(gradient.shape, generator=self._generator)
             parameter.grad = (gradient + self._noise * noise) / self._expected

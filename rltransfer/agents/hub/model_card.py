@@ -54,7 +54,7 @@ def render(agent: Agent, upload: Upload) -> str:
 
 def _front_matter(agent: Agent, upload: Upload) -> str:
     card = agent.card
-    lines = ["---", "library_name: stable-baselines3"]
+    lines = ["---", "library_name: stable-baselines3", "pipeline_tag: reinforcement-learning"]
     if upload.licence:
         lines.append(f"license: {scalar(upload.licence)}")
     lines += ["tags:", *(f"- {tag}" for tag in _TAGS)]
@@ -79,6 +79,11 @@ def _model_index(name: str, task: str, score: Score) -> str:
     - type: mean_reward
       name: mean_reward
       value: {_number(score.mean)}
+      args:
+        episodes: {score.episodes}
+        deterministic: {str(score.deterministic).lower()}
+        ci_low: {_number(score.ci_low)}
+        ci_high: {_number(score.ci_high)}
       verified: false"""
 
 
