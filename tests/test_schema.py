@@ -22,9 +22,8 @@ from rltransfer.agents.multitask import codec
 from rltransfer.agents.policies import ALGORITHMS
 from rltransfer.errors import TransferError
 
-SCHEMA: dict[str, Any] = json.loads(
-    resources.files("rltransfer.agents").joinpath("schema.json").read_text()
-)
+SHIPPED = resources.files("rltransfer.agents")
+SCHEMA: dict[str, Any] = json.loads(SHIPPED.joinpath("schema.json").read_text())
 VALIDATOR = Draft202012Validator(SCHEMA)
 ZOO = sorted(Path(rltransfer_zoo.__file__).parent.glob("*.json"))
 CARTPOLE = next(path for path in ZOO if path.stem == "cartpole")
