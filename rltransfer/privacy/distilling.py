@@ -141,7 +141,7 @@ def _train(
     answers = [teacher.actions(one) for one in states]
     policy.set_training_mode(False)
     with few_threads(policy.parameters()):
-        parameters = acting_parameters(policy, seen[0][:1])
+        parameters = acting_parameters(policy, torch.zeros_like(seen[0][:1]))
         descent = PrivateDescent(
             parameters,
             kinds[optimizer](parameters, lr=learning_rate),
