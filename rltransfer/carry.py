@@ -23,7 +23,7 @@ from rltransfer.levels import performance_next_to
 from rltransfer.methods import Fading, ShrinkPerturb
 from rltransfer.misfits import left_behind
 from rltransfer.recipe import Recipe
-from rltransfer.source_states import source_states
+from rltransfer.source_states import states_on
 from rltransfer.statistics import carry_statistics, fix_observations
 from rltransfer.surgery import TensorCopy, apply_copy, plan_copy
 from rltransfer.teaching import teacher_on
@@ -148,7 +148,7 @@ def _terms(
         groups=model.transfer.scheduler.groups,
         copied=frozenset(model.transfer.origin),
         make_teacher=lambda: teacher_on(model, agent, recipe),
-        make_states=lambda n: source_states(agent, n, model.seed, device=model.device),
+        make_states=lambda n, tasks: states_on(agent, tasks, n, model.seed, device=model.device),
         seed=model.seed,
         masks=masks,
     )

@@ -132,3 +132,47 @@ def _rows(steps: Sequence[np.ndarray]) -> np.ndarray:
     """From one array for each step to rows, one environment after the other."""
     stacked = np.stack(steps, axis=1)
     return stacked.reshape(-1, *stacked.shape[2:])
+
+
+def states_on(
+    agent: Agent,
+    tasks: Sequence[str],
+    count: int,
+    seed: int | None = None,
+    *,
+    device: torch.device | str = "cpu",
+) -> SourceStates:
+    """Let a source play several tasks one after the other, for equally many steps each.
+
+    Args:
+        agent: The source.
+        tasks: Their ids, of the agent's spaces; none for its own task.
+        count: Number of states in all, at least one for each task.
+        seed: As for :func:`source_states`.
+        device: Where its policy runs.
+
+    Raises:
+        BadArgument: As for :func:`source_states`.
+        SpaceMismatch: A task has other spaces than the agent.
+    """
+    if not tasks:
+        return source_states(agent, count, seed, device=device)
+    shares = [len(part) for part in np.array_split(np.arange(count), len(tasks))]
+    parts = [
+        source_states(agent.with_card(task=task), share, seed, device=device)
+        for task, share in zip(tasks, shares, strict=True)
+    ]
+    return SourceStates(
+        observations=_together([part.observations for part in parts]),
+        actions=np.concatenate([part.actions for part in parts]),
+        rewards=np.concatenate([part.rewards for part in parts]),
+        dones=np.concatenate([part.dones for part in parts]),
+        cuts=np.concatenate([part.cuts for part in parts]),
+        steps=sum(part.steps for part in parts),
+    )
+
+
+def _together(parts: Sequence[Any]) -> Any:
+    if isinstance(parts[0], dict):
+        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    return np.concatenate(parts)

@@ -25,6 +25,7 @@ LAYERS = (
         *("rltransfer.describe", "rltransfer.distilling", "rltransfer.pretrain"),
         *("rltransfer.privacy", "rltransfer.privacy.*"),
         *("rltransfer.multitask", "rltransfer.multitask.*"),
+        *("rltransfer.continual", "rltransfer.continual.*", "rltransfer.distilling"),
     ),
     # And every module that is named nowhere else: the parts of a transfer.
     (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -63,16 +64,21 @@ class Cloning(Fading):
         strength: 2 as in the paper's NetHack.
         states: Number of stored states, >= 1; the paper's 10,000. Each update draws as many for a
             minibatch as it takes from the rollout.
+        tasks: Tasks in whose states the source is cloned, for a source that knows several; its own
+            by default. Each gives equally many.
     """
 
     name: ClassVar[str] = "cloning"
     role: ClassVar[str] = "retain"
     strength: float = 2.0
     states: int = 10_000
+    tasks: Sequence[str] = ()
 
     def _check(self) -> None:
         super()._check()
         self.whole("states", least=1)
+        if isinstance(self.tasks, str) or not all(isinstance(id, str) for id in self.tasks):
+            self.refuse("tasks", "a list of task ids")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +95,7 @@ class EWC(Fading):
         strength: The larger, the more is kept, and the less is learnt; try powers of 10.
         states: Number of states for F, >= 1, collected as those of :class:`Cloning` are. The
             expectation over actions is exact.
+        tasks: As for :class:`Cloning`.
         floor: Smallest F_i, >= 0. Without one, a weight that those states say nothing of (a unit
             that was off in all) drifts freely, and is on one day in states that were not among
             them; Continual World's 1e-5 (Wołczyk et al. 2021) only breaks that tie.
@@ -98,9 +105,12 @@ class EWC(Fading):
     role: ClassVar[str] = "retain"
     strength: float = 1_000.0
     states: int = 2_000
+    tasks: Sequence[str] = ()
     floor: float = 1e-5
 
     def _check(self) -> None:
         super()._check()
         self.whole("states", least=1)
+        if isinstance(self.tasks, str) or not all(isinstance(id, str) for id in self.tasks):
+            self.refuse("tasks", "a list of task ids")
         self.in_range("floor", least=0)

@@ -38,7 +38,7 @@ def _(method: EWC, setting: Setting) -> Term:
             "EWC() holds the copied weights of trunk and actor, and the recipe resets them all: "
             "copy some, or drop EWC()"
         )
-    found = setting.source_states(method.states)
+    found = setting.source_states(method.states, tasks=method.tasks)
     information = fisher(setting.teacher, found.observations, copied)
     pulled = [
         Pulled(name, one, one.detach().clone(), information[name].clamp(min=method.floor))

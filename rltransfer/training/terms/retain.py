@@ -121,5 +121,5 @@ def _(method: ProximalDistillation, setting: Setting) -> Term:
 
 @term_of.register
 def _(method: Cloning, setting: Setting) -> Term:
-    found = setting.source_states(method.states)
+    found = setting.source_states(method.states, tasks=method.tasks)
     return CloningTerm(method, setting.teacher, found.observations, found.steps)

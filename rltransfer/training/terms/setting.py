@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, singledispatch
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ class Setting:
         groups: Layer groups of the model's policy.
         copied: Names of the parameters that came from the source.
         make_teacher: Makes the source's policy on the target's spaces.
-        make_states: Lets the source play a number of steps of its own task.
+        make_states: Lets the source play a number of steps of tasks, by default of its own.
         seed: Seed of the run; None for none.
         masks: Which entries of weights train, by parameter name, where the source was widened.
 
@@ -48,10 +48,12 @@ class Setting:
     groups: Mapping[str, LayerGroup]
     copied: frozenset[str]
     make_teacher: Callable[[], Teacher]
-    make_states: Callable[[int], SourceStates]
+    make_states: Callable[[int, Sequence[str]], SourceStates]
     seed: int | None = None
     masks: Mapping[str, Tensor] = field(default_factory=dict)
-    _states: dict[int, SourceStates] = field(default_factory=dict, init=False)
+    _states: dict[tuple[int, tuple[str, ...]], SourceStates] = field(
+        default_factory=dict, init=False
+    )
 
     @cached_property
     def teacher(self) -> Teacher:
@@ -62,11 +64,14 @@ class Setting:
         """
         return self.make_teacher()
 
-    def source_states(self, count: int, *, shown: bool = True) -> SourceStates:
+    def source_states(
+        self, count: int, *, tasks: Sequence[str] = (), shown: bool = True
+    ) -> SourceStates:
         """Steps of the source on its own task, the same for all who ask for as many.
 
         Args:
             count: Number of states.
+            tasks: Other tasks that it is to play instead, for equally many steps each.
             shown: Whether the learner is to be shown them, and not the source alone.
 
         Raises:
@@ -75,12 +80,13 @@ class Setting:
         """
         if shown:
             self._require_same_observations()
-        if count not in self._states:
+        key = count, tuple(tasks)
+        if key not in self._states:
             try:
-                self._states[count] = self.make_states(count)
+                self._states[key] = self.make_states(count, tasks)
             except TransferError as error:
                 raise RecipeError(f"a method of the recipe cannot work: {error}") from error
-        return self._states[count]
+        return self._states[key]
 
     def _require_same_observations(self) -> None:
         source, target = self.agent.observation_space, self.model.observation_space

@@ -1,0 +1,148 @@
+"""Learning a sequence of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rltransfer import metrics, registry
+from rltransfer.adapters import adapter
+from rltransfer.adapting import adapted
+from rltransfer.callbacks import Curve
+from rltransfer.continual.run import ContinualRun
+from rltransfer.continual.stage import Plan
+from rltransfer.continual.strategies import STRATEGIES
+from rltransfer.errors import BadArgument, UnknownName, suggest
+from rltransfer.evaluate import evaluate
+from rltransfer.multitask.run import on_scale
+from rltransfer.pretrain import fresh
+from rltransfer.training.ppo import check_steps
+
+Progress = Callable[[int, int], None]
+
+
+def continual(
+    tasks: Sequence[str],
+    method: str = "finetune",
+    *,
+    steps: int,
+    seed: int = 0,
+    task_ids: bool = True,
+    points: int = 10,
+    episodes: int = 20,
+    max_steps: int | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> ContinualRun:
+    """Learn tasks one after the other, and score all of them after each.
+
+    Args:
+        tasks: Gymnasium ids, at least two, of equal spaces; the registry knows their random and
+            reference scores.
+        method: ``"finetune"``, ``"scratch"``, ``"l2"``, ``"ewc"``, ``"replay"`` (behavioural
+            cloning on stored states), ``"packnet"``, ``"progressive"`` or ``"distill"``; see
+            :mod:`rltransfer.continual.strategies`.
+        steps: Environment steps on each task.
+        seed: Seed, below 1,000.
+        task_ids: Whether observations tell the task, as a one-hot vector at their end. Without it,
+            tasks whose observations look alike can contradict each other in all methods that do
+            not keep an agent for each task.
+        points: Evaluations while a task is learnt, for its learning curve.
+        episodes: Held-out episodes of each evaluation.
+        max_steps: End of such an episode, for tasks without a time limit.
+        progress: Called with (tasks done, tasks in all).
+        **options: Network and hyperparameters, as for :func:`rltransfer.pretrain`.
+
+    Raises:
+        BadArgument: Tasks are too few, not all scored, or an option is out of range.
+        UnknownName: A task or the method does not exist.
+        SpaceMismatch: The spaces of the tasks differ.
+    """
+    check_steps(steps)
+    if method not in STRATEGIES:
+        raise UnknownName(suggest(method, STRATEGIES, kind="continual method"))
+    _check_tasks(tasks)
+    if not 0 <= seed < 1_000:
+        raise BadArgument(f"seed is {seed!r}: expected 0 to 999, as each task adds 1,000")
+    listed = _with_ids(tasks) if task_ids else list(tasks)
+    plan = Plan(
+        tasks=listed,
+        steps=int(steps),
+        seed=seed,
+        points=points,
+        episodes=episodes,
+        max_steps=max_steps,
+        options=options,
+    )
+    return _learn(plan, method, tasks, progress)
+
+
+def _learn(
+    plan: Plan, method: str, tasks: Sequence[str], progress: Progress | None
+) -> ContinualRun:
+    strategy = STRATEGIES[method](plan)
+    scores = [_untrained(plan)]
+    areas = []
+    for index in range(len(plan.tasks)):
+        areas.append(_area(plan.tasks[index], strategy.learn(index), plan.steps))
+        scores.append(_scores(plan, strategy.player))
+        if progress:
+            progress(index + 1, len(plan.tasks))
+    return ContinualRun(
+        method=method,
+        tasks=tuple(tasks),
+        steps=plan.steps,
+        seed=plan.seed,
+        scores=np.array(scores),
+        areas=np.array(areas),
+        agents=[strategy.player(index) for index in range(len(plan.tasks))],
+    )
+
+
+def _untrained(plan: Plan) -> list[float]:
+    """Scores of the network that the first task starts from."""
+    model = fresh(plan.tasks[0], seed=plan.seed_of(0), **plan.options)
+    try:
+        return _scores(plan, lambda _: model)
+    finally:
+        model.get_env().close()  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def _scores(plan: Plan, player: Callable[[int], Any]) -> list[float]:
+    found = []
+    for index, task in enumerate(plan.tasks):
+        result = evaluate(player(index), task, episodes=plan.episodes, max_steps=plan.max_steps)
+        found.append(on_scale(task, float(result.returns.mean())))
+    return found
+
+
+def _area(task: str, curve: Curve, steps: int) -> float:
+    means = curve.deterministic.mean(axis=1)
+    scores = np.clip([on_scale(task, float(mean)) for mean in means], 0, 1)
+    grid = np.unique([*curve.steps[curve.steps < steps], steps])
+    return float(metrics.auc(grid, metrics.on_grid(curve.steps, scores, grid, hold=True)))
+
+
+def _check_tasks(tasks: Sequence[str]) -> None:
+    if isinstance(tasks, str) or len(tasks) < 2 or len(set(tasks)) < len(tasks):
+        raise BadArgument(f"tasks is {tasks!r}: give at least two different Gymnasium ids")
+    for id in tasks:
+        known = registry.task(id)
+        if known.random is None or known.reference is None:
+            raise BadArgument(
+                f"{id} has no random and reference score, on which forgetting is measured: give "
+                "them with rltransfer.register_task(..., random=..., reference=...)"
+            )
+
+
+def _with_ids(tasks: Sequence[str]) -> list[str]:
+    """Register each task with a one-hot vector at the end of its observations."""
+    found = []
+    for index, id in enumerate(tasks):
+        name = id.rpartition("/")[2].rpartition("-v")[0] or id
+        one_hot = [float(other == index) for other in range(len(tasks))]
+        new = f"rlt-continual/{name}-{index + 1}of{len(tasks)}-v0"
+        found.append(adapted(id, new, [adapter("AppendObservation", values=one_hot)]))
+    return found

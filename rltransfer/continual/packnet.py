@@ -1,0 +1,108 @@
+"""PackNet: every task gets its own part of the weights (Mallya & Lazebnik 2018)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rltransfer.agents import Agent
+from rltransfer.callbacks import Curve
+from rltransfer.continual.stage import Plan, train
+from rltransfer.continual.strategy import Strategy
+from rltransfer.layers import layer_groups
+
+FREE = -1
+"""Owner of the entries that no task has taken."""
+
+
+class PackNet(Strategy):
+    """Trains on the free weights, keeps the largest of them for the task, and frees the rest.
+
+    After each task, its share ``1 / (tasks left)`` of the free weights of every matrix of the actor
+    is kept, by magnitude; the others become 0, and those that were kept are trained a little more.
+    What a task has taken never changes again, and neither do biases after the first task, so the
+    agent that was kept for a task is the network with the entries of later tasks at 0. The critic
+    serves training alone, and is not packed.
+
+    Args:
+        plan: The sequence.
+
+    Attributes:
+        RETRAINED: Steps of training after pruning, as a part of the steps on the task: the last of
+            these, not on top of them.
+        owners: For each parameter of the actor, which task owns each entry; :data:`FREE` for none.
+    """
+
+    RETRAINED = 0.2
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self.owners: dict[str, Tensor] = {}
+
+    def learn(self, index: int) -> Curve:
+        """Learn the next task.
+
+        Args:
+            index: Its number.
+
+        Returns:
+            Its learning curve, before and after pruning.
+        """
+        plan = self.plan
+        last = index == len(plan.tasks) - 1
+        retrained = 0 if last else int(plan.steps * self.RETRAINED)
+        agent, curve = train(
+            plan, index, self.agent, masks=self._trainable(FREE), steps=plan.steps - retrained
+        )
+        self._claim(agent, index)
+        if retrained:
+            agent = self._pruned(agent)
+            agent, more = train(plan, index, agent, masks=self._trainable(index), steps=retrained)
+            curve = _joined(curve, more)
+        self.agent = agent
+        self.kept.append(agent)
+        return curve
+
+    def _trainable(self, owner: int) -> dict[str, Tensor]:
+        return {name: entries == owner for name, entries in self.owners.items()}
+
+    def _claim(self, agent: Agent, index: int) -> None:
+        """Give the task its share of the free entries."""
+        left = len(self.plan.tasks) - index
+        for name in _actor_parameters(agent):
+            weight = agent.weights[name]
+            owners = self.owners.setdefault(name, torch.full(weight.shape, FREE))
+            free = owners == FREE
+            # A vector (biases) belongs to the first task as a whole, and is not pruned.
+            count = int(free.sum()) if weight.dim() < 2 else -(-int(free.sum()) // left)
+            size = torch.where(free, weight.abs(), torch.full_like(weight, -1.0))
+            taken = size.flatten().topk(count).indices
+            owners.view(-1)[taken] = index
+
+    def _pruned(self, agent: Agent) -> Agent:
+        """Set the entries that no task owns to 0."""
+        weights = dict(agent.weights)
+        for name, owners in self.owners.items():
+            weights[name] = torch.where(owners == FREE, torch.zeros(()), weights[name])
+        return replace(agent, weights=weights, optimizer=None)
+
+
+def _actor_parameters(agent: Agent) -> list[str]:
+    """Names of the parameters that are packed: all that act, but for the exploration."""
+    groups = layer_groups(agent.build().policy)
+    acting = [one for one in groups.values() if not one.name.startswith(("critic.", "actor.std"))]
+    return [key for one in acting for key in one.parameters]
+
+
+def _joined(first: Curve, then: Curve) -> Curve:
+    """One curve of two parts; the second begins with the pruned network."""
+    # The last rollout before pruning and the pruned network lie at the same step.
+    shift = first.steps[-1] + 1
+    return Curve(
+        steps=np.concatenate([first.steps, then.steps + shift]),
+        deterministic=np.concatenate([first.deterministic, then.deterministic]),
+        stochastic=np.concatenate([first.stochastic, then.stochastic]),
+    )
