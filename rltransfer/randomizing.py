@@ -143,7 +143,7 @@ def randomized(
     parsed = {name: Range.of(one) for name, one in ranges.items()}
     if not parsed:
         raise BadArgument("ranges is empty: give at least one, such as {'length': (0.3, 1.5)}")
-    base = replace(given, entry_point=_constructor(given, parsed))
+    base = replace(given, entry_point=_made_by(given, parsed))
     listed = {name: one.to_list() for name, one in parsed.items()}
     arguments = {"ranges": listed, "context": context}
     new = spec_behind(base, new_id, wrapper_specs(base, [Randomize.wrapper_spec(**arguments)]))
@@ -162,7 +162,7 @@ def randomized(
     return new_id
 
 
-def _constructor(base: EnvSpec, names: Iterable[str]) -> Any:
+def _made_by(base: EnvSpec, names: Iterable[str]) -> Any:
     """The base's constructor, or that of a variant which is the base with more arguments."""
     own = base.entry_point
     known = _arguments(own)

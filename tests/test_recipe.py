@@ -10,6 +10,7 @@ import pytest
 
 import rltransfer as rlt
 from rltransfer.errors import BadArgument, RecipeError, UnknownName
+from rltransfer.methods import METHODS
 from rltransfer.presets import PRESETS, recipe
 from rltransfer.recipe import Recipe
 
@@ -68,8 +69,11 @@ def test_presets_survive_json_and_are_found_by_name(name: str) -> None:
     assert recipe(PRESETS[name]) is PRESETS[name]
 
 
-def test_the_presets_are_six_and_cannot_be_replaced() -> None:
-    assert list(rlt.recipes) == ["scratch", "full", "head", "gradual", "discriminative", "auto"]
+def test_the_presets_cannot_be_replaced_and_one_shows_each_method() -> None:
+    assert list(rlt.recipes)[:2] == ["scratch", "full"] and "auto" in rlt.recipes
+    assert len({recipe.to_json() for recipe in PRESETS.values()}) == len(PRESETS)
+    shown = {method.name for recipe in PRESETS.values() for method in recipe.methods}
+    assert shown == METHODS.keys()
     with pytest.raises(TypeError):
         rlt.recipes["full"] = Recipe(lr_decay=0.5)  # pyright: ignore
 
