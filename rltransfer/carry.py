@@ -14,25 +14,19 @@ from stable_baselines3.common.vec_env import VecNormalize
 from rltransfer.agents import Agent
 from rltransfer.choice import Choice
 from rltransfer.critic_mode import blank_head, critic_groups, critic_mode
+from rltransfer.equipping import equip
 from rltransfer.errors import RecipeError
 from rltransfer.growing import growth_notes
 from rltransfer.guiding import check_guides, guide_of, shape
 from rltransfer.index_maps import IndexMaps, index_maps
 from rltransfer.layers import layer_groups
-from rltransfer.levels import performance_next_to
-from rltransfer.methods import Fading, ShrinkPerturb
 from rltransfer.misfits import left_behind
 from rltransfer.recipe import Recipe
-from rltransfer.source_states import states_on
 from rltransfer.statistics import carry_statistics, fix_observations
 from rltransfer.surgery import TensorCopy, apply_copy, plan_copy
-from rltransfer.teaching import teacher_on
 from rltransfer.training.critic import CriticRefit
-from rltransfer.training.engine import EnginePPO
 from rltransfer.training.ppo import Transfer, TransferMixin
 from rltransfer.training.schedule import GroupScheduler, plan_groups
-from rltransfer.training.terms import Setting, Working, term_of
-from rltransfer.training.terms.renew import shrink_perturb
 from rltransfer.vec import normalize
 
 
@@ -111,53 +105,7 @@ def carry_over(
         guide=guide,
         report=TransferReport(agent.card.name, name, recipe, tuple(tensors), notes, choice),
     )
-    model.transfer.terms = _terms(model, agent, target, recipe, masks)
-    # Last, as terms remember the source's own weights.
-    for method in (one for one in recipe.methods if isinstance(one, ShrinkPerturb)):
-        notes["weights"] = shrink_perturb(method, model)
-
-
-TERM_ROLES = ("retain", "regularize", "align", "grow", "renew", "imitate")
-"""Fields of a recipe whose methods work in updates."""
-
-
-def _terms(
-    model: TransferMixin,
-    agent: Agent,
-    target: str | EnvSpec,
-    recipe: Recipe,
-    masks: Mapping[str, torch.Tensor],
-) -> Working | None:
-    methods = [
-        one
-        for one in recipe.methods
-        if one.role in TERM_ROLES and not isinstance(one, ShrinkPerturb)
-    ]
-    if not methods or model.transfer is None:
-        return None
-    if not isinstance(model, EnginePPO):
-        raise RecipeError(
-            f"{type(methods[0]).__name__} adds to the updates of PPO, and a {type(model).__name__} "
-            "updates by sb3-contrib's own code: drop it from the recipe"
-        )
-    setting = Setting(
-        model=model,
-        agent=agent,
-        target=_name(target),
-        recipe=recipe,
-        groups=model.transfer.scheduler.groups,
-        copied=frozenset(model.transfer.origin),
-        make_teacher=lambda: teacher_on(model, agent, recipe),
-        make_states=lambda n, tasks: states_on(agent, tasks, n, model.seed, device=model.device),
-        seed=model.seed,
-        masks=masks,
-    )
-    terms = [term_of(one, setting) for one in methods]
-    performance = None
-    if any(isinstance(one, Fading) and one.fade == "performance" for one in methods):
-        performance, steps = performance_next_to(setting.teacher, target, seed=model.seed)
-        model.transfer.spent += steps
-    return Working(terms, performance)
+    notes |= equip(model, agent, target, recipe, masks)
 
 
 def _name(target: str | EnvSpec) -> str:

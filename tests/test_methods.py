@@ -14,7 +14,7 @@ from stable_baselines3 import PPO
 import rltransfer as rlt
 from rltransfer.errors import RecipeError, UnknownName
 from rltransfer.experiments.finetuning import finetune
-from rltransfer.methods import L2SP, METHODS, ROLES, Kickstart, Method
+from rltransfer.methods import L2SP, METHODS, ROLES, Kickstart, LoRA, Method
 from rltransfer.recipe import Recipe
 
 TARGET = "rlt/CartPoleLong-v0"
@@ -131,3 +131,11 @@ def test_a_recurrent_learner_refuses_methods_that_add_to_the_update() -> None:
     )
     with pytest.raises(RecipeError, match="sb3-contrib"):
         rlt.adapt(lstm_agent, "CartPole-v1", Recipe(regularize=L2SP()))
+
+
+def test_the_report_says_what_updates_by_autograd() -> None:
+    written = rlt.adapt("cartpole", TARGET, Recipe(regularize=L2SP()), seed=0, **SMALL)
+    assert "acts and updates by  closed form" in written.engine_report()
+    asked = rlt.adapt("cartpole", TARGET, Recipe(grow=LoRA()), seed=0, **SMALL)
+    assert "updates by     autograd" in asked.engine_report()
+    assert "acts by        closed form" in asked.engine_report()

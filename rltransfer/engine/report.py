@@ -28,8 +28,12 @@ def report(model: Any, engine: Engine) -> str:
     """
     plan = engine.plan()
     kernels = f" ({'numba' if engine.compiled else 'numpy'})" if plan.path == "closed_form" else ""
+    terms = model._terms()
+    by_autograd = plan.path == "closed_form" and terms is not None and not terms.closed
+    updates = [("updates by", f"{NAMES['autograd']}, as the recipe's methods ask")]
     lines = [
-        ("acts and updates by", NAMES[plan.path] + kernels),
+        ("acts by" if by_autograd else "acts and updates by", NAMES[plan.path] + kernels),
+        *(updates if by_autograd else ()),
         *((f"not by {NAMES[path]}", reason) for path, reason in plan.why),
         ("computed once", engine.frozen or "nothing"),
         ("environments", _environments(model)),
