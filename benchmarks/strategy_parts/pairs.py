@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+
+from study import OUT as STUDY
+from study import checkpoints
 
 from rltransfer.agents import Agent, load
-from rltransfer.experiments import folders
 from rltransfer.experiments.measuring import source_of
 from rltransfer.registry import Pair, pair
-from rltransfer_zoo import train as zoo
 
 CHECKPOINTS = 3
 """Source checkpoints; each seed takes the next one, from the first again when there are too few."""
-SOURCES = Path(__file__).parents[1] / "results" / "study" / "sources"
+SOURCES = STUDY / "sources"
 
 DEVELOPMENT: Mapping[str, str] = {
     "cartpole-slow-control": "near",
     "acrobot-heavy": "near",
     "cartpole-far": "far",
     "cartpole-swapped": "negative",
-    "mountaincar-continuous-flipped": "negative",
-    "cartpole-permuted": "sensor shift",
     "cartpole-scaled": "sensor shift",
     "cartpole-right": "reward change",
     "cartpole-continuous": "action change",
@@ -34,11 +32,12 @@ HELD_OUT: Mapping[str, str] = {
     "acrobot-weak": "near",
     "acrobot-top-heavy": "near",
     "mountaincar-continuous-weak": "near",
-    "pendulum-light": "near",
     "pendulum-strong-gravity": "far",
     "cartpole-weak": "far",
     "acrobot-flipped": "negative",
+    "mountaincar-continuous-flipped": "negative",
     "pendulum-flipped": "negative",
+    "cartpole-permuted": "sensor shift",
     "cartpole-offset": "sensor shift",
     "cartpole-noisy": "sensor shift",
 }
@@ -90,17 +89,8 @@ def setup(name: str) -> Setup:
     agent = source_of(found)
     kind = {**DEVELOPMENT, **HELD_OUT}.get(name, "")
     return Setup(
-        pair=found, kind=kind, sources=checkpoints(agent), unrelated=load(UNRELATED[agent])
+        pair=found,
+        kind=kind,
+        sources=checkpoints(agent, CHECKPOINTS, SOURCES),
+        unrelated=load(UNRELATED[agent]),
     )
-
-
-def checkpoints(name: str, folder: Path = SOURCES) -> list[Agent]:
-    """Source checkpoints of a zoo agent: the zoo's own, and others with seeds 1, 2, ..."""
-    agents = [load(name)]
-    for seed in range(1, CHECKPOINTS):
-        path = folder / f"{name}-seed{seed}"
-        if not path.with_suffix(".json").exists():
-            folders.create(folder)
-            zoo.train(name, folder, seed=seed, store_as=path.name)
-        agents.append(load(path))
-    return agents
