@@ -133,7 +133,7 @@ def _require_trunk_that_learns(method: Align, setting: Setting) -> None:
     if all(math.isinf(plans[name].trains_from) for name in trunk):
         raise RecipeError(
             f"{type(method).__name__} draws the actor's trunk, and "
-            f"{'all of it is frozen: thaw it' if trunk else 'this policy has none'}, or drop the "
+            f"{'all of it is frozen: thaw it, or' if trunk else 'this policy has none:'} drop the "
             "method"
         )
 
