@@ -94,7 +94,8 @@ _PRESETS = {
     "soft-shrink-perturb": Recipe(renew=SoftShrinkPerturb()),
     "redo": Recipe(renew=ReDo()),
     # Chosen for the target.
-    "auto": Recipe(select="zero_shot"),
+    "auto": Recipe(select="auto"),
+    "by-zero-shot": Recipe(select="zero_shot"),
     "by-similarity": Recipe(select="similarity"),
 }
 PRESETS: Mapping[str, Recipe] = MappingProxyType(_PRESETS)

@@ -75,9 +75,10 @@ class Recipe:
         grow: Methods that add weights to the source's network.
         renew: Methods that keep the network able to learn.
         imitate: Methods that learn from the source's trajectories before PPO begins.
-        select: Lets a measurement on the target choose all of the above: ``"zero_shot"`` the score
-            of the unchanged source, ``"similarity"`` how alike the tasks are under random actions;
-            see :mod:`rltransfer.choose` and :func:`rltransfer.transfer.adapt`.
+        select: Lets a measurement on the target choose all of the above: ``"auto"`` by the score of
+            the unchanged source, as the strategy table taught; ``"zero_shot"`` by the same score in
+            three steps; ``"similarity"`` by how alike the tasks are under random actions; see
+            :mod:`rltransfer.choose` and :func:`rltransfer.transfer.adapt`.
     """
 
     freeze: Sequence[str] = ()
@@ -104,7 +105,7 @@ class Recipe:
     grow: Method | Sequence[Method] = ()
     renew: Method | Sequence[Method] = ()
     imitate: Method | Sequence[Method] = ()
-    select: Literal["zero_shot", "similarity"] | None = None
+    select: Literal["auto", "zero_shot", "similarity"] | None = None
 
     def __post_init__(self) -> None:
         check_kinds(self)

@@ -12,7 +12,7 @@ TOP_DOWN = "top_down"
 BOTTOM_UP = "bottom_up"
 SEQUENCES = ("freeze", "reset", "inputs", "outputs")
 MAPPINGS = ("thaw", "lr_scale")
-SELECT = (None, "zero_shot", "similarity")
+SELECT = (None, "auto", "zero_shot", "similarity")
 REALS = ("thaw_by", "lr_decay", "temperature", "obs_count", "log_std")
 
 

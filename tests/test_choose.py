@@ -42,6 +42,7 @@ from rltransfer.similarity.closeness import Closeness
 from rltransfer.trial_episodes import EPISODES, TRIAL_SEED
 
 AUTO = Recipe(select="zero_shot")
+BOTH = {"actor.head", "actor.std"}
 SIMILAR = Recipe(select="similarity")
 PLAYED = EPISODES * LENGTH
 
@@ -271,6 +272,19 @@ def test_whatever_is_chosen_can_be_followed(kind: str) -> None:
             with adapted(kind, KINDS[kind].task(flip=True), choice.recipe) as model:
                 model.learn(64)
     assert len(seen) > 1, "the score decides"
+
+
+@pytest.mark.parametrize(("action", "fresh"), [("d2", {"actor.head"}), ("box2", BOTH)])
+def test_auto_keeps_the_critic_and_drops_an_actor_that_acts_badly(
+    action: str, fresh: set[str]
+) -> None:
+    wanted = Recipe(select="auto")
+    for score, reset in ((0.5, set()), (0.49, fresh), (-1.0, fresh)):
+        probe = Probe(score=score, critic_fit=-3.0, logits=None, steps=7)
+        choice = choose(evidence(wanted, action, probe=probe))
+        assert set(choice.recipe.reset) == reset and choice.recipe.critic == "auto"
+        assert choice.recipe.but(reset=()) == Recipe() and choice.steps == 7
+        assert f"zero-shot score {score:.2f}" in choice.reason
 
 
 def test_a_perfect_source_keeps_its_actor_and_a_hopeless_one_does_not() -> None:

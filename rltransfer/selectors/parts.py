@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from gymnasium import spaces
 
 from rltransfer.choice import Choice
+from rltransfer.errors import BadArgument
+from rltransfer.probe import Probe
 from rltransfer.recipe import Recipe
 from rltransfer.selectors.evidence import Evidence
 
@@ -29,3 +31,25 @@ def fresh_actor(base: Recipe, action_space: spaces.Space) -> Recipe:
     """Let the outputs of the actor start fresh, and with them its exploration."""
     continuous = isinstance(action_space, spaces.Box)
     return fresh_outputs(base, ["actor.head", *(["actor.std"] if continuous else [])])
+
+
+def scored_probe(evidence: Evidence) -> Probe:
+    """Let the unchanged source act on the target, and refuse a score that nothing can judge.
+
+    Raises:
+        BadArgument: Nothing says what a good score is.
+    """
+    probe = evidence.probe
+    if math.isnan(probe.score):
+        raise _no_reference(evidence.target)
+    return probe
+
+
+def _no_reference(target: str) -> BadArgument:
+    return BadArgument(
+        f"recipe 'auto' needs a level to compare with: give {target!r} a reference score with "
+        "register_task(..., reference=...), or the source a score on its card: "
+        "agent.with_card(score=rltransfer.evaluate(agent, episodes=100).score), or on the command "
+        "line `rltransfer import AGENT.zip --out NAME --episodes 100`; or name another recipe, "
+        "such as 'full'"
+    )

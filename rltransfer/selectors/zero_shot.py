@@ -14,11 +14,10 @@ import numpy as np
 from gymnasium import spaces
 
 from rltransfer.choice import Choice
-from rltransfer.errors import BadArgument
 from rltransfer.probe import Probe
 from rltransfer.recipe import Recipe
 from rltransfer.selectors.evidence import Evidence
-from rltransfer.selectors.parts import fresh_actor, fresh_unfit
+from rltransfer.selectors.parts import fresh_actor, fresh_unfit, scored_probe
 
 GOOD = 0.5
 POOR = 0.1
@@ -39,9 +38,7 @@ def by_zero_shot(evidence: Evidence) -> Choice:
     """
     if evidence.unfit:
         return fresh_unfit(evidence)
-    probe, base = evidence.probe, evidence.wanted.but(select=None)
-    if math.isnan(probe.score):
-        raise _no_reference(evidence.target)
+    probe, base = scored_probe(evidence), evidence.wanted.but(select=None)
     if probe.score >= GOOD:
         recipe, what = base, "everything is kept"
     elif probe.score >= POOR:
@@ -50,16 +47,6 @@ def by_zero_shot(evidence: Evidence) -> Choice:
         recipe, what = _new_heads(base, probe, evidence.action_space)
     reason = f"zero-shot score {probe.score:.2f}, critic fit {probe.critic_fit:.2f}: {what}"
     return Choice(recipe, probe.score, probe.critic_fit, probe.steps, reason)
-
-
-def _no_reference(target: str) -> BadArgument:
-    return BadArgument(
-        f"recipe 'auto' needs a level to compare with: give {target!r} a reference score with "
-        "register_task(..., reference=...), or the source a score on its card: "
-        "agent.with_card(score=rltransfer.evaluate(agent, episodes=100).score), or on the command "
-        "line `rltransfer import AGENT.zip --out NAME --episodes 100`; or name another recipe, "
-        "such as 'full'"
-    )
 
 
 def _loosened(base: Recipe, probe: Probe, action_space: spaces.Space) -> tuple[Recipe, str]:
