@@ -17,7 +17,15 @@ from stable_baselines3.common.vec_env import VecEnv
 from rltransfer.agents import Agent
 from rltransfer.training.critic import bootstrapped_returns, explained_variance
 from rltransfer.training.threads import few_threads
-from rltransfer.trial_episodes import Act, Trial, first_seed, random_level, task_of, try_out
+from rltransfer.trial_episodes import (
+    EPISODES,
+    Act,
+    Trial,
+    first_seed,
+    random_level,
+    task_of,
+    try_out,
+)
 
 
 @dataclass(frozen=True)
@@ -30,15 +38,26 @@ class Probe:
         critic_fit: Explained variance of the source critic on the returns; nan if unknown.
         logits: Logits of a Discrete policy in the states it visited, (states, actions); else None.
         steps: Environment steps that the probe took.
+        levels: Returns that score 0 and 1, in the target's units; nan for what is unknown.
     """
 
     score: float
     critic_fit: float
     logits: np.ndarray | None
     steps: int
+    levels: tuple[float, float] = (math.nan, math.nan)
 
 
-def probe(model: Any, agent: Agent, target: str | EnvSpec, *, seed: int | None) -> Probe:
+def probe(
+    model: Any,
+    agent: Agent,
+    target: str | EnvSpec,
+    *,
+    seed: int | None,
+    start: int = 0,
+    episodes: int = EPISODES,
+    levels: tuple[float, float] | None = None,
+) -> Probe:
     """Run the source, already carried over to the target, for a few episodes.
 
     Args:
@@ -46,16 +65,20 @@ def probe(model: Any, agent: Agent, target: str | EnvSpec, *, seed: int | None) 
         agent: The source; its own score is the reference if the target has none.
         target: The target.
         seed: Shifts the probe's episodes, so that runs with several seeds see different ones.
+        start: Number of the first of these episodes.
+        episodes: How many are played.
+        levels: Of an earlier probe, where there was one: measuring them takes steps.
     """
-    first, asked = first_seed(seed), _Asked()
+    first, asked = first_seed(seed) + start, _Asked()
     with few_threads(model.policy.parameters()):
-        trial = try_out(target, _source_actions(model, asked), first)
-    low, high, extra = _levels(agent, target, first)
+        trial = try_out(target, _source_actions(model, asked), first, episodes)
+    low, high, extra = (*levels, 0) if levels else _levels(agent, target, first)
     return Probe(
         score=(trial.score - low) / (high - low) if high != low else math.nan,
         critic_fit=_critic_fit(model, trial, asked),
         logits=np.concatenate(asked.logits) if asked.logits else None,
         steps=trial.steps + extra,
+        levels=(low, high),
     )
 
 

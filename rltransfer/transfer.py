@@ -108,10 +108,16 @@ def _choose(
     trial: TransferMixin, agent: Agent, target: str | EnvSpec, wanted: Recipe, seed: int | None
 ) -> Choice:
     """Let a selector choose a recipe, from what it wants to know of the source and the target."""
+    levels: list[tuple[float, float]] = []
 
-    def run_probe() -> Probe:
-        carry_over(trial, agent, target, wanted.but(select=None, critic="keep"))
-        return probe(trial, agent, target, seed=seed)
+    def run_probe(start: int, episodes: int) -> Probe:
+        if not levels:
+            carry_over(trial, agent, target, wanted.but(select=None, critic="keep"))
+        known = levels[0] if levels else None
+        which = {"start": start, "episodes": episodes, "levels": known}
+        found = probe(trial, agent, target, seed=seed, **which)
+        levels.append(found.levels)
+        return found
 
     try:
         groups = layer_groups(trial.policy)

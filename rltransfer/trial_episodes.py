@@ -57,15 +57,16 @@ def first_seed(seed: int | None) -> int:
     return TRIAL_SEED + EPISODES * (seed or 0)
 
 
-def try_out(target: str | EnvSpec, act: Act, seed: int) -> Trial:
+def try_out(target: str | EnvSpec, act: Act, seed: int, episodes: int = EPISODES) -> Trial:
     """Play trial episodes.
 
     Args:
         target: The target.
         act: Chooses actions.
         seed: Episode ``i`` is reset with ``seed + i``.
+        episodes: Their number.
     """
-    venv = make_vec(target, EPISODES, seed=seed)
+    venv = make_vec(target, episodes, seed=seed)
     try:
         return _play(venv, act)
     finally:

@@ -59,7 +59,7 @@ def evidence(
     return Evidence(
         **{"wanted": wanted, "target": "toy", "algorithm": "ppo", **known},
         action_space=ACTIONS[action],
-        run_probe=lambda: given(probe),
+        run_probe=lambda start, episodes: given(probe),
         run_comparison=lambda: given(closeness),
     )
 
@@ -283,8 +283,28 @@ def test_auto_keeps_the_critic_and_drops_an_actor_that_acts_badly(
         probe = Probe(score=score, critic_fit=-3.0, logits=None, steps=7)
         choice = choose(evidence(wanted, action, probe=probe))
         assert set(choice.recipe.reset) == reset and choice.recipe.critic == "auto"
-        assert choice.recipe.but(reset=()) == Recipe() and choice.steps == 7
+        assert choice.recipe.but(reset=()) == Recipe() and choice.steps == 7 + 7
         assert f"zero-shot score {score:.2f}" in choice.reason
+
+
+@pytest.mark.parametrize(
+    ("length", "asked", "score"),
+    [(40, [(0, 1), (1, 4)], 0.8), (400, [(0, 1), (1, 1)], 0.5), (501, [(0, 1)], 0.0)],
+)
+def test_a_brief_probe_plays_fewer_long_episodes(
+    length: int, asked: list[tuple[int, int]], score: float
+) -> None:
+    """Of a source that scores 0 in its first episode and 1 in all others."""
+    calls = []
+
+    def run(start: int, episodes: int) -> Probe:
+        calls.append((start, episodes))
+        steps = length * episodes
+        return Probe(score=float(start > 0), critic_fit=0.0, logits=None, steps=steps)
+
+    brief = replace(evidence(Recipe(select="auto")), run_probe=run).brief_probe
+    assert calls == asked and brief.score == pytest.approx(score)
+    assert brief.steps == length * sum(episodes for _, episodes in asked)
 
 
 def test_a_perfect_source_keeps_its_actor_and_a_hopeless_one_does_not() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from gymnasium import spaces
@@ -11,6 +11,10 @@ from gymnasium import spaces
 from rltransfer.probe import Probe
 from rltransfer.recipe import Recipe
 from rltransfer.similarity.closeness import Closeness
+from rltransfer.trial_episodes import EPISODES
+
+ENOUGH = 1_000
+"""Environment steps that a brief probe may take, beyond which a second episode is not begun."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -25,7 +29,8 @@ class Evidence:
         unfit: Layer groups of the source that do not fit the target's spaces; while there are any,
             the source cannot act there, and ``probe`` cannot be read.
         stats_fit: Whether its observation statistics do.
-        run_probe: Lets the unchanged source act on the target.
+        run_probe: Lets the unchanged source act on the target: number of the first episode, and how
+            many are played.
         run_comparison: Plays both tasks at random.
     """
 
@@ -35,13 +40,27 @@ class Evidence:
     algorithm: str
     unfit: Sequence[str] = ()
     stats_fit: bool = True
-    run_probe: Callable[[], Probe]
+    run_probe: Callable[[int, int], Probe]
     run_comparison: Callable[[], Closeness]
 
     @cached_property
     def probe(self) -> Probe:
-        """How the unchanged source did on the target."""
-        return self.run_probe()
+        """How the unchanged source did on the target, in :data:`EPISODES` episodes."""
+        return self.run_probe(0, EPISODES)
+
+    @cached_property
+    def brief_probe(self) -> Probe:
+        """The same in no more episodes than fit into :data:`ENOUGH` steps, but at least one.
+
+        Its critic fit is that of the first.
+        """
+        first = self.run_probe(0, 1)
+        more = min(EPISODES - 1, ENOUGH // first.steps - 1)
+        if more < 1:
+            return first
+        rest = self.run_probe(1, more)
+        score = (first.score + more * rest.score) / (1 + more)
+        return replace(first, score=score, steps=first.steps + rest.steps)
 
     @cached_property
     def closeness(self) -> Closeness:

@@ -33,15 +33,18 @@ def fresh_actor(base: Recipe, action_space: spaces.Space) -> Recipe:
     return fresh_outputs(base, ["actor.head", *(["actor.std"] if continuous else [])])
 
 
-def scored_probe(evidence: Evidence) -> Probe:
-    """Let the unchanged source act on the target, and refuse a score that nothing can judge.
+def require_score(probe: Probe, target: str) -> Probe:
+    """Refuse a score of the unchanged source that nothing can judge.
+
+    Args:
+        probe: How it did.
+        target: Gymnasium id of the target.
 
     Raises:
         BadArgument: Nothing says what a good score is.
     """
-    probe = evidence.probe
     if math.isnan(probe.score):
-        raise _no_reference(evidence.target)
+        raise _no_reference(target)
     return probe
 
 

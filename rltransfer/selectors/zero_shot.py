@@ -17,7 +17,7 @@ from rltransfer.choice import Choice
 from rltransfer.probe import Probe
 from rltransfer.recipe import Recipe
 from rltransfer.selectors.evidence import Evidence
-from rltransfer.selectors.parts import fresh_actor, fresh_unfit, scored_probe
+from rltransfer.selectors.parts import fresh_actor, fresh_unfit, require_score
 
 GOOD = 0.5
 POOR = 0.1
@@ -38,7 +38,7 @@ def by_zero_shot(evidence: Evidence) -> Choice:
     """
     if evidence.unfit:
         return fresh_unfit(evidence)
-    probe, base = scored_probe(evidence), evidence.wanted.but(select=None)
+    probe, base = require_score(evidence.probe, evidence.target), evidence.wanted.but(select=None)
     if probe.score >= GOOD:
         recipe, what = base, "everything is kept"
     elif probe.score >= POOR:
