@@ -19,7 +19,7 @@ MARKS = {
     "hurt": "**",
     "likely hurt": "*",
 }
-SUMS = ("mean gain", "helped/hurt/unclear", "beats scratch", "worst tenth of runs")
+SUMS = ("mean gain", "helped/hurt", "beats scratch", "worst tenth of runs")
 FIELDS = (
     *("pair", "kind", "strategy", "seeds", "auc", "gain", "low", "high", "p", "p_holm"),
     *("verdict", "knowledge", "jumpstart", "asymptote", "why_not"),
@@ -43,7 +43,7 @@ def markdown(results: Sequence[Result], strategies: Sequence[str]) -> str:
     overall = {one.recipe: one for one in report.overall(together).recipes}
     for strategy in ranked(results, strategies):
         cells = [_cell(result, strategy) for result in results]
-        lines.append(_line([strategy, *cells, *_overall(overall.get(strategy))]))
+        lines.append(_line([strategy, *cells, *_overall(results, overall.get(strategy))]))
     return "\n".join(lines)
 
 
@@ -113,11 +113,13 @@ def _cell(result: Result, name: str) -> str:
     return f"{mark}{row.gain.mean:+.2f}{mark} [{row.gain.low:+.2f}, {row.gain.high:+.2f}]"
 
 
-def _overall(found: report.RecipeOverall | None) -> list[str]:
+def _overall(results: Sequence[Result], found: report.RecipeOverall | None) -> list[str]:
     if found is None:
         return ["-", "-", "-", "-"]
+    rows = [_row(result, found.recipe) for result in results]
+    words = [row.verdict.split()[-1] for row in rows if row is not None]
+    counts = f"{words.count('helped')}/{words.count('hurt')} of {len(words)}"
     gain = found.gain
-    counts = f"{len(found.helped)}/{len(found.hurt)}/{len(found.unclear)}"
     mean = f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
     return [mean, counts, f"{found.improvement.mean:.0%}", f"{found.worst_decile:+.2f}"]
 
