@@ -88,7 +88,10 @@ def compare(args: argparse.Namespace) -> int:
 def _write(
     out: Path, results: Sequence[Result], strategies: Mapping[str, Recipe], args: argparse.Namespace
 ) -> None:
-    command = shlex.join(["python", "benchmarks/strategies.py", *sys.argv[1:]])
+    flags = ["--pairs", args.pairs, "--seeds", str(args.seeds)]
+    flags += ["--strategies", args.strategies] if args.strategies else []
+    flags += ["--no-controls"] if args.no_controls else []
+    command = shlex.join(["python", "benchmarks/strategies.py", *flags])
     arms = [*strategies, *([] if args.no_controls else CONTROLS)]
     parts = [
         f"# Strategies on {len(results)} pairs\n",
