@@ -17,7 +17,7 @@ from rltransfer.experiments import controls, tuning
 from rltransfer.experiments.controls import CONTROLS, control, scaled_rate
 from rltransfer.experiments.planning import Comparing
 from rltransfer.experiments.run import Run
-from rltransfer.recipe import recipe
+from rltransfer.presets import recipe
 from rltransfer.report import KNOWLEDGE_CONTROLS
 
 TARGET = "rlt/CartPoleLong-v0"

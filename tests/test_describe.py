@@ -51,7 +51,7 @@ def test_the_recipe_is_printed_as_it_was_given(preset: str) -> None:
         printed = json.loads(notes_of(describe(model))["recipe"])
         if PRESETS[preset].select:
             assert Recipe.from_dict(printed) == model.transfer.report.recipe
-            words = "zero-shot score" if preset == "auto" else "similarity"
+            words = "zero-shot score" if preset in ("auto", "by-zero-shot") else "similarity"
             assert words in notes_of(describe(model))["auto"]
         else:
             assert printed == PRESETS[preset].to_dict()

@@ -20,7 +20,7 @@ from rltransfer.errors import Diverged
 from rltransfer.experiments.checkpoints import Checkpoints
 from rltransfer.experiments.run import execute
 from rltransfer.experiments.spec import RunSpec
-from rltransfer.recipe import recipe
+from rltransfer.presets import recipe
 from rltransfer.training.divergence import require_finite
 
 # numpy's, where SB3 computes the variance of returns that are too large.

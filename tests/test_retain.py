@@ -17,7 +17,7 @@ from transfer_cases import KINDS, Toy, adapted, source, toy, train
 import rltransfer as rlt
 from rltransfer import registry
 from rltransfer.agents import Agent
-from rltransfer.carry import TERM_ROLES
+from rltransfer.equipping import ROLES
 from rltransfer.errors import RecipeError
 from rltransfer.experiments.finetuning import finetune
 from rltransfer.methods import EWC, METHODS, Cloning, Fading, Kickstart, ProximalDistillation
@@ -47,7 +47,7 @@ CURVED = ["discrete", "multidiscrete", "multibinary", "box", "gsde", "dict"]
 def _fades(name: str) -> bool:
     """Whether a method for updates takes what others refuse: a strength that fades by returns."""
     kind: Any = METHODS[name]
-    if not issubclass(kind, Fading) or kind.role not in TERM_ROLES:
+    if not issubclass(kind, Fading) or kind.role not in ROLES:
         return False
     try:
         kind(fade="performance")
