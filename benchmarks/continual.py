@@ -118,7 +118,9 @@ def _path(method: str, seed: int, steps: int, runs: Path) -> Path:
 
 def markdown(runs: Mapping[str, Sequence[ContinualRun]], args: argparse.Namespace) -> str:
     """The tables, in words."""
-    command = shlex.join(["python", "benchmarks/continual.py", *sys.argv[1:]])
+    changed = args.steps != 20_000 or args.seeds != 5 or args.methods != ",".join(STRATEGIES)
+    flags = ["--methods", args.methods, "--seeds", str(args.seeds), "--steps", str(args.steps)]
+    command = shlex.join(["python", "benchmarks/continual.py", *(flags if changed else [])])
     lines = [
         f"# {len(TASKS)} tasks, one after the other\n",
         f"`{command}`: {', '.join(TASKS)}, {args.steps:,} steps on each, {args.seeds} seeds. "
