@@ -22,6 +22,7 @@ from rltransfer.index_maps import IndexMaps, index_maps
 from rltransfer.layers import layer_groups
 from rltransfer.misfits import left_behind
 from rltransfer.recipe import Recipe
+from rltransfer.registry import id_of
 from rltransfer.statistics import carry_statistics, fix_observations
 from rltransfer.surgery import TensorCopy, apply_copy, plan_copy
 from rltransfer.training.critic import CriticRefit
@@ -75,7 +76,7 @@ def carry_over(
         UnknownName: It names a layer group that the policy does not have.
     """
     groups = layer_groups(model.policy)
-    critic, name = critic_mode(agent, model, groups, recipe), _name(target)
+    critic, name = critic_mode(agent, model, groups, recipe), id_of(target)
     also = critic_groups(critic, groups, recipe)
     maps = index_maps(agent, model.policy, groups, recipe)
     tensors = plan_copy(agent, model.policy, groups, recipe, maps, also)
@@ -106,10 +107,6 @@ def carry_over(
         report=TransferReport(agent.card.name, name, recipe, tuple(tensors), notes, choice),
     )
     notes |= equip(model, agent, target, recipe, masks)
-
-
-def _name(target: str | EnvSpec) -> str:
-    return target if isinstance(target, str) else target.id
 
 
 def _refresh_noise(model: TransferMixin) -> None:

@@ -12,6 +12,7 @@ from rltransfer.errors import RecipeError
 from rltransfer.levels import performance_next_to
 from rltransfer.methods import Fading, Method, ShrinkPerturb
 from rltransfer.recipe import Recipe
+from rltransfer.registry import id_of
 from rltransfer.source_states import states_on
 from rltransfer.teaching import teacher_on
 from rltransfer.training.engine import EnginePPO
@@ -71,7 +72,7 @@ def _terms(
     setting = Setting(
         model=model,
         agent=agent,
-        target=target if isinstance(target, str) else target.id,
+        target=id_of(target),
         recipe=recipe,
         groups=transfer.scheduler.groups,
         copied=frozenset(transfer.origin),

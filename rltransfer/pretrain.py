@@ -18,6 +18,7 @@ from rltransfer.errors import BadArgument
 from rltransfer.evaluate import Evaluator, evaluate
 from rltransfer.layers import layer_groups
 from rltransfer.recipe import Recipe
+from rltransfer.registry import id_of
 from rltransfer.training.build import build_model
 from rltransfer.training.ppo import Transfer, TransferMixin, check_steps
 from rltransfer.training.schedule import GroupScheduler, plan_groups
@@ -85,7 +86,7 @@ def fresh(
     try:
         if algorithm == "maskable_ppo" and not is_masking_supported(venv):
             raise BadArgument(
-                f"{task if isinstance(task, str) else task.id} has no method action_masks(), which "
+                f"{id_of(task)} has no method action_masks(), which "
                 "maskable_ppo asks for the valid actions: add it, or use ppo"
             )
         if normalize_obs or normalize_reward:
@@ -194,7 +195,7 @@ def as_agent(
         BadArgument: ``episodes`` or ``max_steps`` is out of range.
     """
     _check_episodes(episodes)
-    id = task if isinstance(task, str) else task.id
+    id = id_of(task)
     with few_threads(model.policy.parameters()):
         result = evaluate(model, task, episodes=episodes, max_steps=max_steps)
     card = Card(

@@ -29,6 +29,7 @@ __all__ = [
     "Pair",
     "Shift",
     "Task",
+    "id_of",
     "make",
     "pair",
     "pairs",
@@ -101,6 +102,11 @@ def tasks() -> dict[str, Task]:
 def pairs() -> dict[str, Pair]:
     """Return all registered pairs by name, in order of registration."""
     return dict(_pairs)
+
+
+def id_of(target: str | EnvSpec) -> str:
+    """Return the id by which a task was given, or that of its spec."""
+    return target if isinstance(target, str) else target.id
 
 
 def task(id: str) -> Task:

@@ -18,6 +18,7 @@ from rltransfer.errors import BadArgument, UnknownName
 from rltransfer.evaluation.given import require_fit, trained_on
 from rltransfer.evaluation.undisturbed import seeded
 from rltransfer.normalizing import observation_normalizer
+from rltransfer.training.terms.teacher import concatenated
 from rltransfer.training.threads import few_threads
 from rltransfer.vec import make_vec
 
@@ -163,16 +164,10 @@ def states_on(
         for task, share in zip(tasks, shares, strict=True)
     ]
     return SourceStates(
-        observations=_together([part.observations for part in parts]),
+        observations=concatenated([part.observations for part in parts]),
         actions=np.concatenate([part.actions for part in parts]),
         rewards=np.concatenate([part.rewards for part in parts]),
         dones=np.concatenate([part.dones for part in parts]),
         cuts=np.concatenate([part.cuts for part in parts]),
         steps=sum(part.steps for part in parts),
     )
-
-
-def _together(parts: Sequence[Any]) -> Any:
-    if isinstance(parts[0], dict):
-        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    return np.concatenate(parts)

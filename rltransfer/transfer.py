@@ -21,6 +21,7 @@ from rltransfer.layers import layer_groups
 from rltransfer.presets import recipe as preset
 from rltransfer.probe import Probe, probe
 from rltransfer.recipe import Recipe
+from rltransfer.registry import id_of
 from rltransfer.similarity.closeness import compare_tasks
 from rltransfer.statistics import statistics_fit
 from rltransfer.surgery import unfit_groups
@@ -126,7 +127,7 @@ def _choose(
         fit = fit or statistics_fit(agent.normalization, trial.observation_space)
         evidence = Evidence(
             wanted=wanted,
-            target=_name(target),
+            target=id_of(target),
             action_space=trial.action_space,
             algorithm=agent.algorithm,
             unfit=unfit_groups(agent, trial.policy, groups, wanted, maps),
@@ -137,7 +138,3 @@ def _choose(
         return choose(evidence)
     finally:
         trial.get_env().close()  # pyright: ignore[reportOptionalMemberAccess]
-
-
-def _name(target: str | EnvSpec) -> str:
-    return target if isinstance(target, str) else target.id

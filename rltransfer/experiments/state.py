@@ -14,6 +14,7 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 
 from rltransfer.callbacks import Curve, Evaluate
 from rltransfer.errors import BadCheckpoint
+from rltransfer.training.terms.term import below
 
 _COUNTERS = ("num_timesteps", "_n_updates", "_current_progress_remaining")
 _CURVE = ("steps", "deterministic", "stochastic")
@@ -77,7 +78,7 @@ def restore(
 def _restore(model: Any, evaluation: Evaluate, tensors: Mapping[str, Any], state: Any) -> None:
     # `learn` resets environments that were never reset, which would count in the statistics.
     model._last_obs = model.env.reset()
-    model.policy.load_state_dict(_below("policy/", tensors))
+    model.policy.load_state_dict(below("policy/", tensors))
     _restore_moments(model, tensors, state["optimizer"])
     for name, statistics in _statistics(model):
         mean, var, count = (tensors[f"{name}/{key}"].numpy() for key in _STATISTICS)
@@ -90,10 +91,6 @@ def _restore(model: Any, evaluation: Evaluate, tensors: Mapping[str, Any], state
         model.logger.name_to_value[name] = float(value)
         model.logger.name_to_count[name] = count
         model.logger.name_to_excluded[name] = tuple(excluded)
-
-
-def _below(prefix: str, tensors: Mapping[str, Any]) -> dict[str, Any]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _moments(model: Any) -> tuple[Tensors, dict[str, Any]]:
@@ -112,7 +109,7 @@ def _restore_moments(model: Any, tensors: Mapping[str, Any], plain: Mapping[str,
     group = optimizer.param_groups[0]
     beside = any(group.get(key) for key in ("capturable", "fused"))
     optimizer.state.clear()
-    for full, value in {**_below("optimizer/", tensors), **_below("optimizer/", plain)}.items():
+    for full, value in {**below("optimizer/", tensors), **below("optimizer/", plain)}.items():
         name, _, key = full.rpartition("/")
         parameter = parameters[name]
         if isinstance(value, torch.Tensor) and (value.dim() or beside):
@@ -137,13 +134,13 @@ def _restore_transfer(transfer: Any, tensors: Mapping[str, Any], state: Any) -> 
     transfer.scheduler.thaw([name for name in transfer.scheduler.frozen if name not in frozen])
     transfer.spent = 0  # it is among the steps
     if transfer.terms:
-        transfer.terms.restore(_below("terms/", tensors))
+        transfer.terms.restore(below("terms/", tensors))
     if transfer.guide:
-        transfer.guide.restore(_below("guide/", tensors))
+        transfer.guide.restore(below("guide/", tensors))
     if state["refit"] is None:
         transfer.refit = None
         return
-    held = _below("refit/", tensors)
+    held = below("refit/", tensors)
     count = len(held) // len(transfer.refit.state())
     names = transfer.refit.state()
     rollouts = {name: [held[f"{name}/{i}"].numpy() for i in range(count)] for name in names}

@@ -83,12 +83,12 @@ class Update:
             advantages=np.asarray(rollout.advantages, layout.dtype),
             returns=np.asarray(rollout.returns, layout.dtype),
         )
-        self._descent = Descent(network, layout, layout.trained(), optimizer, settings)
+        self._trained = layout.trained()
+        self._descent = Descent(network, layout, self._trained, optimizer, settings)
         flat = self._descent.gradient
         self._actor = [layer.of(flat) if layer.trains else None for layer in layout.actor]
         self._critic = [layer.of(flat) if layer.trains else None for layer in layout.critic]
         self._log_std = layout.log_std_of(flat)
-        self._trained = layout.trained()
         self._gradients = {one.name: one.of(flat) for one in self._trained}
         # Of a tower without a layer that trains, the last one still has to run.
         self._starts = [

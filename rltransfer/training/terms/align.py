@@ -12,13 +12,13 @@ from rltransfer.errors import RecipeError
 from rltransfer.layers import is_head
 from rltransfer.methods import CORAL, MMD, Align
 from rltransfer.normalizing import observation_normalizer
-from rltransfer.training.terms.fading import faded
+from rltransfer.training.terms.fading import FadingTerm
 from rltransfer.training.terms.setting import Setting, term_of
 from rltransfer.training.terms.teacher import Teacher
-from rltransfer.training.terms.term import Batch, Seen, Term
+from rltransfer.training.terms.term import Batch, Term
 
 
-class AlignTerm(Term):
+class AlignTerm(FadingTerm):
     """A distance between the features of source and target.
 
     Args:
@@ -27,13 +27,8 @@ class AlignTerm(Term):
     """
 
     def __init__(self, method: Align, source: Tensor) -> None:
-        self.name = method.name
-        self._method = method
+        super().__init__(method)
         self._source = source
-
-    def begin(self, seen: Seen) -> None:
-        """Set the strength."""
-        self.strength = faded(self._method, seen.progress)
 
     def loss(self, batch: Batch) -> Tensor | None:
         """Give the distance; one row has no distribution."""

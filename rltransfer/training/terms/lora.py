@@ -15,7 +15,7 @@ from rltransfer.errors import RecipeError
 from rltransfer.methods import LoRA
 from rltransfer.training.streams import stream
 from rltransfer.training.terms.setting import Setting, term_of
-from rltransfer.training.terms.term import Term
+from rltransfer.training.terms.term import Term, below
 
 # As SB3's policies.
 EPSILON = 1e-5
@@ -139,8 +139,7 @@ class LoRATerm(Term):
         """Take over what :meth:`state` gave."""
         for name, factor in self._factors().items():
             factor.copy_(state[name])
-            begins = f"{name}/"
-            moments = {k.removeprefix(begins): v for k, v in state.items() if k.startswith(begins)}
+            moments = below(f"{name}/", state)
             if moments:
                 self._adam.state[factor] = {
                     key: value.to(factor.device) if value.dim() else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -124,3 +124,11 @@ class Term:
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take over what :meth:`state` gave."""
+
+
+V = TypeVar("V")
+
+
+def below(prefix: str, state: Mapping[str, V]) -> dict[str, V]:
+    """Pick the entries whose names begin with a prefix, by the rest of their names."""
+    return {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}

@@ -13,7 +13,7 @@ from torch import Tensor
 from rltransfer.engine.terms import Evaluated
 from rltransfer.training.terms.closed import ClosedTerm
 from rltransfer.training.terms.performance import Performance
-from rltransfer.training.terms.term import Batch, Seen, Term
+from rltransfer.training.terms.term import Batch, Seen, Term, below
 
 
 class Working:
@@ -149,9 +149,9 @@ class Working:
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take over what :meth:`state` gave."""
         if self._performance:
-            self._performance.restore(_below("performance/", state))
+            self._performance.restore(below("performance/", state))
         for term in self.terms:
-            term.restore(_below(f"{term.name}/", state))
+            term.restore(below(f"{term.name}/", state))
 
     def _seen(self, model: Any) -> Seen:
         stored = model.rollout_buffer.observations
@@ -165,10 +165,6 @@ class Working:
             progress=1.0 - model._current_progress_remaining,
             ratio=self._performance.ratio if self._performance else 0.0,
         )
-
-
-def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
 
 
 def _rows(stored: Any) -> Any:
