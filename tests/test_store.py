@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from processes import environment, run, tiny_agent
 
 from rltransfer.agents import Agent
 from rltransfer.errors import BadArgument, BadCheckpoint, NotWritable
-from rltransfer.experiments import Job, Run, RunSpec, sweep
+from rltransfer.experiments import Job, Run, RunSpec, events, sweep
 from rltransfer.experiments.engines import Limits
 from rltransfer.experiments.index import write_index
 from rltransfer.experiments.once import write_once
@@ -198,3 +199,20 @@ def test_limits_are_checked() -> None:
     for change in ({"hang": 0}, {"timeout": -1.0}, {"memory": "1"}, {"retries": 1.5}):
         with pytest.raises(BadArgument, match=next(iter(change))):
             Limits(**change)
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_events_of_an_attempt_that_has_ended_go_unless_it_gave_the_result(
+    tmp_path: Path, published: bool
+) -> None:
+    """Another sweep may publish, and end, after this one has found no result."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    other = tmp_path / f"events.out.tfevents.1.{socket.gethostname()}.{ended.pid}.0"
+    other.write_bytes(b"")
+    result = tmp_path / "result.json"
+    if published:
+        result.write_bytes(b"")
+    with events.recording(tmp_path, resumed=False, result=result) as names:
+        assert other.exists() == published
+    assert names == []

@@ -17,13 +17,14 @@ from rltransfer.experiments import folders
 
 
 @contextmanager
-def recording(folder: Path | None, *, resumed: bool) -> Iterator[list[str]]:
+def recording(folder: Path | None, *, resumed: bool, result: Path) -> Iterator[list[str]]:
     """Let one attempt write events; if it fails, they go.
 
     Args:
         folder: Where they go; None for nowhere.
         resumed: Whether it goes on from a checkpoint of an earlier attempt, whose events are then
             the beginning of its own.
+        result: Of the run. Once it is there, the events of the attempt that gave it stay.
 
     Yields:
         The names of its files, filled in when the attempt is finished.
@@ -34,7 +35,10 @@ def recording(folder: Path | None, *, resumed: bool) -> Iterator[list[str]]:
         return
     created = folders.missing(folder)
     if not resumed:
-        _remove(folder, [name for name in _names(folder) if _is_dead(name)])
+        dead = [name for name in _names(folder) if _is_dead(name)]
+        # Looked for last: whoever has ended by now has written it before, if ever.
+        if not result.exists():
+            _remove(folder, dead)
     before = set(_names(folder))
     try:
         yield names

@@ -109,7 +109,8 @@ def carry_out(
     spec, folder = request.spec, events_of(store, request)
     resumed = any(store.checkpoints(spec.id).glob("*"))
     # One thread always: sums must not depend on how many there are, here or elsewhere.
-    with events.recording(folder, resumed=resumed) as names, one_thread():
+    result = store.result(spec.id)
+    with events.recording(folder, resumed=resumed, result=result) as names, one_thread():
         kill_points.point("run.started")
         report(0, spec.steps)
         kept = store.checkpoints(spec.id)
