@@ -6,7 +6,7 @@
 Measures the similarity of source and target in every way that rltransfer knows, on 17 pairs of the
 families CartPole, Acrobot, MountainCarContinuous and Pendulum; trains with several recipes and from
 scratch; and correlates the ranks of the pairs by the one and by the other. It also compares what
-the two selectors of a recipe, zero_shot and similarity, choose and gain.
+the selectors of a recipe, auto, zero_shot and similarity, choose and gain.
 
 Runs go to --runs and similarities to --runs/measures, where finished ones are reused when the
 command is repeated. OUT/similarity.md tells what was found, OUT/pairs.csv and OUT/correlations.csv

@@ -1,7 +1,8 @@
-"""What the two selectors chose, and what that gained."""
+"""What the selectors chose, and what that gained."""
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -67,4 +68,5 @@ def difference(gains: Mapping[str, Mapping[str, float]], one: str, other: str) -
 
 def contests() -> Sequence[tuple[str, str]]:
     """Which arms are compared: the selectors with each other, and each with what is fixed."""
-    return [SELECTORS, *((selector, arm) for selector in SELECTORS for arm in FIXED)]
+    among = itertools.combinations(SELECTORS, 2)
+    return [*among, *((selector, arm) for selector in SELECTORS for arm in FIXED)]

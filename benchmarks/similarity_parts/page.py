@@ -115,8 +115,10 @@ def _selectors(differences: Mapping[tuple[str, str], Difference]) -> str:
     ]
     head = ("difference of gains", "mean over pairs", "p", "better on")
     return (
-        "## Two ways of choosing a recipe\n\n"
-        "`zero_shot` chooses by the score of the unchanged source on the target, `similarity` by "
+        "## Ways of choosing a recipe\n\n"
+        "`auto` and `zero_shot` choose by the score of the unchanged source on the target: `auto` "
+        "after a brief probe and between two recipes, `zero_shot` after a longer one, and by the "
+        "critic's fit as well. `similarity` chooses by "
         "the rule that similar tasks share instances, middling ones features, and others a model "
         "(see `rltransfer.selectors`). The steps that each takes to choose are part of its "
         f"budget.\n\n{_table(head, rows)}"

@@ -21,12 +21,13 @@ ARMS: dict[str, Recipe] = {
     "full": recipe("full"),
     "instances": Recipe(retain=INSTANCES),
     "fresh-heads": Recipe(reset=["heads"], critic="refit"),
+    "auto": Recipe(select="auto"),
     "zero_shot": Recipe(select="zero_shot"),
     "similarity": Recipe(select="similarity"),
 }
-"""What is run on every pair. The second to fourth are what the two selectors mostly choose from."""
+"""What is run on every pair. The second to fourth are what the selectors mostly choose from."""
 FIXED = ("full", "instances", "fresh-heads")
-SELECTORS = ("zero_shot", "similarity")
+SELECTORS = ("auto", "zero_shot", "similarity")
 
 SETTINGS = {"points": 10, "episodes": 20, "device": "cpu"}
 MEASURE_SEEDS = 3
