@@ -15,6 +15,7 @@ from sb3_contrib.common.maskable.utils import get_action_masks
 from stable_baselines3.common.vec_env import VecEnv
 
 from rltransfer.agents import Agent
+from rltransfer.errors import BadArgument
 from rltransfer.training.critic import bootstrapped_returns, explained_variance
 from rltransfer.training.threads import few_threads
 from rltransfer.trial_episodes import (
@@ -37,8 +38,12 @@ class Probe:
             nan if there is no reference.
         critic_fit: Explained variance of the source critic on the returns; nan if unknown.
         logits: Logits of a Discrete policy in the states it visited, (states, actions); else None.
-        steps: Environment steps that the probe took.
+        steps: Environment steps that the probe took: those of its episodes, and ``measuring``.
+            Episodes are played side by side; what the copy of a finished one goes on to do until
+            the last one ends is not looked at, and not counted.
         levels: Returns that score 0 and 1, in the target's units; nan for what is unknown.
+        measuring: Of the steps, those at random that measured the first of these levels; 0 where it
+            was known.
     """
 
     score: float
@@ -46,6 +51,7 @@ class Probe:
     logits: np.ndarray | None
     steps: int
     levels: tuple[float, float] = (math.nan, math.nan)
+    measuring: int = 0
 
 
 def probe(
@@ -68,6 +74,9 @@ def probe(
         start: Number of the first of these episodes.
         episodes: How many are played.
         levels: Of an earlier probe, where there was one: measuring them takes steps.
+
+    Raises:
+        BadArgument: The target's reference score is not above what random actions return.
     """
     first, asked = first_seed(seed) + start, _Asked()
     with few_threads(model.policy.parameters()):
@@ -79,6 +88,7 @@ def probe(
         logits=np.concatenate(asked.logits) if asked.logits else None,
         steps=trial.steps + extra,
         levels=(low, high),
+        measuring=extra,
     )
 
 
@@ -142,6 +152,11 @@ def _levels(agent: Agent, target: str | EnvSpec, seed: int) -> tuple[float, floa
     known = task_of(target)
     low, steps = random_level(target, seed)
     high = known.reference
+    if high is not None and high <= low:
+        raise BadArgument(
+            f"the reference score of {known.id} is {high:.4g}, and random actions return {low:.4g}:"
+            " register it with the return of a good agent"
+        )
     if high is None and agent.card.score and agent.card.score.mean > low:
         high = agent.card.score.mean
     return low, math.nan if high is None else high, steps

@@ -40,7 +40,7 @@ class Randomize(gym.Wrapper, RecordConstructorArgs):
             observation, in the order of ``ranges``.
 
     Raises:
-        BadArgument: A range is no range.
+        BadArgument: A range is no range, or ``env`` is randomized already.
         SpaceMismatch: The context does not fit observations that are not a one-dimensional Box.
     """
 
@@ -52,6 +52,7 @@ class Randomize(gym.Wrapper, RecordConstructorArgs):
             self, ranges={k: r.to_list() for k, r in self.ranges.items()}, context=context
         )
         gym.Wrapper.__init__(self, env)
+        _require_fixed(env)
         self.context = context
         self.parameters: dict[str, float] = {}
         self._below = env.observation_space
@@ -135,7 +136,8 @@ def randomized(
 
     Raises:
         UnknownName: There is no such base, or it has no such parameter.
-        BadArgument: A range is empty or out of order, or the simulator refuses one of its ends.
+        BadArgument: A range is empty or out of order, the simulator refuses one of its ends, or
+            the base is a randomized task itself.
         SpaceMismatch: Parameters change the spaces, or the context does not fit the observations.
         RegistrationConflict: ``new_id`` is taken by something else.
     """
@@ -207,6 +209,17 @@ def _try_ends(new: EnvSpec, ranges: Mapping[str, Range]) -> None:
                 raise BadArgument(f"{new.id} cannot be made with {at}: {error}") from error
     finally:
         env.close()
+
+
+def _require_fixed(env: gym.Env) -> None:
+    """Refuse what replaces its simulator itself: the parameters of one of both would be lost."""
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, Randomize):
+            raise BadArgument(
+                f"{', '.join(env.ranges)} are randomized already: give all ranges to one call of"
+                " randomized, on the base"
+            )
+        env = env.env
 
 
 def _creator(spec: EnvSpec | None) -> Callable[..., gym.Env]:

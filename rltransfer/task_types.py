@@ -30,7 +30,8 @@ class Task:
         base: Id of the task that this one varies; None for a task of its own.
         params: What was varied, JSON-able.
         random: Mean return of uniformly random actions.
-        reference: Mean return of an agent trained from scratch; the 1 of :meth:`normalize`.
+        reference: Mean return of an agent trained from scratch, above ``random``; the 1 of
+            :meth:`normalize`.
         scores_from: Commands and versions that measured ``random`` and ``reference``.
         thresholds: Normalized scores in (0, 1] whose time to reach is reported.
         extra: The extra of rltransfer that the environment needs; None if none.
@@ -62,9 +63,11 @@ class Task:
             score = getattr(self, name)
             if score is not None and not math.isfinite(score):
                 raise BadArgument(f"{name} of {self.id} is {score!r}; give a finite return or None")
-        if self.random is not None and self.random == self.reference:
+        low, high = self.random, self.reference
+        if low is not None and high is not None and low >= high:
             raise BadArgument(
-                f"random and reference of {self.id} are both {self.random}; they must differ"
+                f"random of {self.id} is {low} and reference {high}; the reference is the higher"
+                " one, the return of a good agent"
             )
         if not self.thresholds or not all(0 < t <= 1 for t in self.thresholds):
             raise BadArgument(

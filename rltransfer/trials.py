@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import gymnasium as gym
@@ -46,12 +47,17 @@ class Trials(gym.Env):
     def __init__(self, tasks: Sequence[str], episodes: int = 2) -> None:
         if type(episodes) is not int or episodes < 1:
             raise BadArgument(f"episodes is {episodes!r}: give a whole number, at least 1")
-        self._envs = {id: registry.make(id) for id in _ids(tasks)}
         self._episodes = episodes
-        self._env = _alike(self._envs)
-        self._seen = self._env.observation_space
-        self.action_space = self._env.action_space
-        self.observation_space = _observed(self._seen, self.action_space)
+        with ExitStack() as opened:
+            self._envs: dict[str, gym.Env] = {}
+            for id in _ids(tasks):
+                self._envs[id] = registry.make(id)
+                opened.callback(self._envs[id].close)
+            self._env = _alike(self._envs)
+            self._seen = self._env.observation_space
+            self.action_space = self._env.action_space
+            self.observation_space = _observed(self._seen, self.action_space)
+            opened.pop_all()
         self.task, self.returns = next(iter(self._envs)), [0.0]
 
     def reset(

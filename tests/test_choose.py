@@ -224,6 +224,13 @@ def test_without_any_reference_there_is_nothing_to_compare_with(tasks: None) -> 
         assert math.isfinite(model.transfer.report.choice.score)
 
 
+def test_a_reference_below_random_returns_is_refused(tasks: None) -> None:
+    task = toy(flip=True, scale=5.0)
+    registry.register_task(task, reference=-1e6)
+    with pytest.raises(BadArgument, match=r"reference score of .* is -1e\+06, and random actions"):
+        adapted("discrete", task, "auto").__enter__()
+
+
 def test_a_source_that_is_worse_than_chance_is_no_reference() -> None:
     agent = source("discrete")
     score = replace(agent.card.score, mean=-50.0, ci_low=-60.0, ci_high=-40.0)  # pyright: ignore
@@ -305,6 +312,19 @@ def test_a_brief_probe_plays_fewer_long_episodes(
     brief = replace(evidence(Recipe(select="auto")), run_probe=run).brief_probe
     assert calls == asked and brief.score == pytest.approx(score)
     assert brief.steps == length * sum(episodes for _, episodes in asked)
+
+
+def test_steps_that_measure_the_random_level_do_not_make_a_probe_brief() -> None:
+    calls = []
+
+    def run(start: int, episodes: int) -> Probe:
+        calls.append((start, episodes))
+        measuring = 0 if start else 2_500
+        steps = 70 * episodes + measuring
+        return Probe(score=1.0, critic_fit=0.0, logits=None, steps=steps, measuring=measuring)
+
+    brief = replace(evidence(Recipe(select="auto")), run_probe=run).brief_probe
+    assert calls == [(0, 1), (1, 4)] and brief.steps == 5 * 70 + 2_500
 
 
 def test_a_perfect_source_keeps_its_actor_and_a_hopeless_one_does_not() -> None:

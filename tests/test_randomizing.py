@@ -144,6 +144,10 @@ def test_conflicts_misfits_and_parameters_out_of_range_are_refused():
         env.reset(options={"parameters": {"force_mag": 20.0}})
     with pytest.raises(UnknownName, match="force_mag"):
         env.reset(options={"parameters": {"force": 5.0}})
+    for names in ({"length": (1, 2)}, {"force_mag": (8, 9)}):
+        with pytest.raises(BadArgument, match="randomized already: give all ranges to one call"):
+            randomized(id, "my/Twice-v0", names)
+    assert "my/Twice-v0" not in gym.registry
 
 
 def test_a_range_is_scaled_from_minus_one_to_one():
@@ -266,3 +270,16 @@ def test_trials_that_cannot_be_are_refused(counters):
         trials(counters, "my/T-v0", episodes=5)
     with pytest.raises(UnknownName):
         trials("my/Nothing-v0", "my/T2-v0")
+
+
+def test_trials_that_are_refused_leave_no_environment_open(counters, monkeypatch):
+    closed = []
+    monkeypatch.setattr(Counter, "close", lambda env: closed.append(env))
+    for tasks, error in (
+        ([*counters, "my/Nothing-v0"], UnknownName),
+        ([counters[0], "CartPole-v1"], SpaceMismatch),
+    ):
+        closed.clear()
+        with pytest.raises(error):
+            trials(tasks, "my/T-v0")
+        assert len(set(closed)) == len(tasks) - 1

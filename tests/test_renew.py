@@ -14,6 +14,7 @@ from transfer_cases import KINDS, SMALL, adapted, moments, tensors, toy, train
 
 import rltransfer as rlt
 from rltransfer.describe import describe
+from rltransfer.engine.options import EngineOptions
 from rltransfer.errors import RecipeError
 from rltransfer.methods import L2SP, L2Init, ReDo, ShrinkPerturb, SoftShrinkPerturb
 from rltransfer.recipe import Recipe
@@ -298,6 +299,16 @@ def test_plasticity_of_other_policies(kind: str, names: set[str]) -> None:
         logged = {n.rpartition("/")[2] for n in model.logger.name_to_value if "plasticity" in n}
         assert logged == names
         assert all(one.training for one in model.policy.modules()) or kind == "batchnorm"
+
+
+def test_sb3s_own_update_trains_and_shows_plasticity() -> None:
+    found = []
+    for path in ("stock", "autograd"):
+        model = begun(Recipe())
+        model.engine_options = EngineOptions(path=path)
+        model.learn(256)
+        found.append({n: v for n, v in model.logger.name_to_value.items() if "plasticity" in n})
+    assert len(found[0]) == 3 and found[0] == pytest.approx(found[1], rel=1e-3)
 
 
 def test_dead_units_count_as_dormant() -> None:

@@ -52,10 +52,11 @@ class Evidence:
     def brief_probe(self) -> Probe:
         """The same in no more episodes than fit into :data:`ENOUGH` steps, but at least one.
 
-        Its critic fit is that of the first.
+        Steps at random that measure what scores 0 come on top, and are counted. Its critic fit is
+        that of the first.
         """
         first = self.run_probe(0, 1)
-        more = min(EPISODES - 1, ENOUGH // first.steps - 1)
+        more = min(EPISODES - 1, ENOUGH // (first.steps - first.measuring) - 1)
         if more < 1:
             return first
         rest = self.run_probe(1, more)

@@ -47,8 +47,9 @@ def plasticity(model: Any) -> dict[str, float]:
     layers = hidden_layers(model.policy) if has_plain_observations(model) else []
     if not layers:
         return found
-    stored = model.rollout_buffer.observations
-    seen = some(stored.reshape(-1, *stored.shape[2:]), ROWS)
+    buffer: Any = model.rollout_buffer
+    # SB3's own update leaves (rows, ...) where others leave (steps, environments, ...).
+    seen = some(buffer.observations.reshape(-1, *buffer.obs_shape), ROWS)
     said = outputs(model.policy, obs_as_tensor(seen, model.device))
     shares = {"dormant": (RECTIFYING, dormant), "saturated": (BOUNDED, saturated)}
     for name, (kinds, tell) in shares.items():
