@@ -24,7 +24,7 @@ from rltransfer.misfits import left_behind
 from rltransfer.recipe import Recipe
 from rltransfer.registry import id_of
 from rltransfer.statistics import carry_statistics, fix_observations
-from rltransfer.surgery import TensorCopy, apply_copy, plan_copy
+from rltransfer.surgery import TensorCopy, apply_copy, carried_entries, plan_copy
 from rltransfer.training.critic import CriticRefit
 from rltransfer.training.ppo import Transfer, TransferMixin
 from rltransfer.training.schedule import GroupScheduler, plan_groups
@@ -101,6 +101,7 @@ def carry_over(
     model.transfer = Transfer(
         scheduler=GroupScheduler(model.policy, groups, plans),
         origin=_origin(model, tensors),
+        carried=carried_entries(tensors, maps),
         refit=CriticRefit(recipe.refit_rollouts) if critic == "refit" else None,
         spent=measured + (choice.steps if choice else 0),
         guide=guide,

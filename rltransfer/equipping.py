@@ -76,6 +76,7 @@ def _terms(
         recipe=recipe,
         groups=transfer.scheduler.groups,
         copied=frozenset(transfer.origin),
+        carried=transfer.carried,
         make_teacher=lambda: teacher_on(model, agent, recipe),
         make_states=lambda n, tasks: states_on(agent, tasks, n, model.seed, device=model.device),
         seed=model.seed,

@@ -27,6 +27,14 @@ def all_finite(values: np.ndarray) -> bool:
     return isfinite(total) or bool(np.isfinite(values).all())
 
 
+def is_finite(value: float) -> bool:
+    """Tell whether a number is finite as a float, which a whole number may be too large for."""
+    try:
+        return isfinite(value)
+    except OverflowError:
+        return False
+
+
 def float_keys(space: spaces.Space) -> tuple[Any, ...]:
     """Name the parts of an observation that can be NaN.
 

@@ -178,5 +178,10 @@ def _check(agent: Agent, method: Residual | Progressive) -> None:
             f"{what}, whose exploration must not depend on its hidden units: the source explores "
             "by gSDE (use_sde), so drop it, or use LoRA()"
         )
+    if any(agent.weights[f"{name}.weight"].dim() != 2 for name in _hidden(agent, ACTOR)):
+        raise RecipeError(
+            f"{what} of linear layers, and this source's activations have weights of their own: "
+            "use LoRA()"
+        )
     if not _hidden(agent, ACTOR):
         raise RecipeError(f"{what} with hidden layers, and this source's has none: use LoRA()")

@@ -14,7 +14,7 @@ from rltransfer.normalizing import reward_unit
 from rltransfer.recipe import Recipe
 from rltransfer.teaching import teacher_on
 from rltransfer.training.engine import EnginePPO
-from rltransfer.training.guides import Act, Guide, Horizon, ShapedVecEnv
+from rltransfer.training.guides import Act, Guide, Horizon, ShapedVecEnv, require_finite
 from rltransfer.vec import Vec
 from rltransfer.vec.observations import batch_of_one
 
@@ -114,15 +114,21 @@ def episode_length(act: Act, env: gym.Env, seed: int | None, most: int) -> tuple
 
     Returns:
         Mean length of the episodes, and the environment steps that this took.
+
+    Raises:
+        BadEnvironment: An observation or reward is NaN or infinite.
     """
     lengths, length = [], 0
     observation, _ = env.reset(seed=seed)
+    require_finite(env, 0, 0, None, observation)
     for _ in range(most):
-        observation, _, terminated, truncated, _ = env.step(act(observation))
-        length += 1
+        action, length = act(observation), length + 1
+        observation, reward, terminated, truncated, _ = env.step(action)
+        require_finite(env, 0, length, action, observation, reward)
         if terminated or truncated:
             lengths.append(length)
             observation, length = env.reset()[0], 0
+            require_finite(env, 0, 0, None, observation)
     return round(np.mean(lengths or [length])), most
 
 

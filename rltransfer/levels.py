@@ -35,13 +35,13 @@ def performance_next_to(
         RecipeError: The source returns no more than random actions.
     """
     first = first_seed(seed)
-    if getattr(teacher.policy, "use_sde", False):
-        teacher.policy.reset_noise(EPISODES)
 
     def act(venv: VecEnv, observations: Any, starts: np.ndarray, alive: np.ndarray) -> np.ndarray:
         return teacher.sample(observations)
 
     with few_threads(teacher.policy.parameters()), seeded(first, teacher.policy.device):
+        if getattr(teacher.policy, "use_sde", False):
+            teacher.policy.reset_noise(EPISODES)
         trial = try_out(target, act, first)
         low, steps = random_level(target, first)
     if trial.score <= low:

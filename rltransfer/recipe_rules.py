@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rltransfer.errors import RecipeError
+from rltransfer.finite import is_finite
 
 TOP_DOWN = "top_down"
 BOTTOM_UP = "bottom_up"
@@ -85,7 +86,7 @@ def check_numbers(recipe: Any) -> None:
 def _check_range(
     name: str, value: Any, *, above: float, below: float = math.inf, upto: float = math.inf
 ) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and is_finite(value)
     if not number or not (above < value < below) or value > upto:
         top = f"{below:g})" if below < math.inf else f"{upto:g}]" if upto < math.inf else "inf)"
         raise RecipeError(f"{name} is {value!r}: expected a number in ({above:g}, {top}")
@@ -143,6 +144,7 @@ def check_contradictions(recipe: Any, default: Any) -> None:
             f"{recipe.critic!r}: drop one of the two"
         )
     _check_growth(recipe)
+    _check_measured(recipe)
 
 
 def _check_growth(recipe: Any) -> None:
@@ -156,3 +158,13 @@ def _check_growth(recipe: Any) -> None:
                 f"{role} has {type(others[0]).__name__}, which changes weights that {names[0]} "
                 "holds: drop one of the two"
             )
+
+
+def _check_measured(recipe: Any) -> None:
+    measured = [one for one in recipe.methods if getattr(one, "fade", None) == "performance"]
+    guides = [type(one).__name__ for one in recipe.guide if one.name == "jump_start"]
+    if measured and guides:
+        raise RecipeError(
+            f"{type(measured[0]).__name__}(fade='performance') compares episodes of the learner "
+            f"with the source's, and with {guides[0]} the source plays in both: choose another fade"
+        )

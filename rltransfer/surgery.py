@@ -112,6 +112,28 @@ def unfit_groups(
     return list(dict.fromkeys(copy.group for copy in plan if copy.action == "misfit"))
 
 
+def carried_entries(plan: Sequence[TensorCopy], maps: IndexMaps) -> dict[str, torch.Tensor]:
+    """Which entries of padded and mapped tensors come from the source.
+
+    Args:
+        plan: The plan.
+        maps: The recipe's index maps.
+
+    Returns:
+        Masks by ``state_dict`` key, of the target's shapes.
+    """
+    found = {}
+    for copy in plan:
+        if copy.action in ("padded", "mapped") and copy.source_shape is not None:
+            mask = torch.ones(copy.target_shape, dtype=torch.bool)
+            axes = _axes(copy.group, copy.key, copy.source_shape, maps)
+            for axis, (_, indices) in axes.items():
+                new = torch.tensor([i for i, index in enumerate(indices) if index is None])
+                mask.index_fill_(axis, new.long(), False)
+            found[copy.key] = mask
+    return found
+
+
 def apply_copy(
     agent: Agent, policy: Any, plan: Sequence[TensorCopy], maps: IndexMaps, recipe: Recipe
 ) -> None:

@@ -23,7 +23,7 @@ from rltransfer.cli import build_parser, listing, main
 from rltransfer.cli.tables import table
 from rltransfer.experiments import results
 from rltransfer.experiments.store import Store
-from rltransfer.methods import L2SP, Kickstart
+from rltransfer.methods import EWC, L2SP, Kickstart
 from rltransfer.presets import recipe
 
 # One short run, whatever it is.
@@ -260,7 +260,15 @@ def test_the_label_says_what_the_recipe_is() -> None:
     flags = ("--method", "kickstart:strength=0.1,fade=linear", "l2_sp")
     assert made(*flags) == (added, "full-custom")
     assert made("--recipe", "head", "--method", "l2_sp")[1] == "head-custom"
-    for text, match in (("l2sp", "l2_sp"), ("l2_sp:strenth=1", "strength"), ("l2_sp:1", "FIELD=")):
+    several = 'ewc:strength=3,tasks=["CartPole-v1","my/Poles-v0"],states=9'
+    ewc = EWC(strength=3, tasks=("CartPole-v1", "my/Poles-v0"), states=9)
+    assert made("--method", several)[0] == rlt.Recipe(retain=ewc)
+    for text, match in (
+        ("l2sp", "l2_sp"),
+        ("l2_sp:strenth=1", "strength"),
+        ("l2_sp:1", "FIELD="),
+        ("l2_sp:strength=1,strength=2", "strength twice"),
+    ):
         with pytest.raises(rlt.TransferError, match=match):
             made("--method", text)
 

@@ -220,6 +220,7 @@ def test_the_description_says_what_was_added() -> None:
         ("named", _recipe(Residual()), "Named"),
         ("gsde", _recipe(Residual()), "gSDE"),
         ("shallow", _recipe(Progressive()), "has none"),
+        ("prelu", _recipe(Residual()), "weights of their own"),
         ("image", _recipe(LoRA()), "freeze="),
         ("discrete", _recipe(Residual(), reset=["actor.head"]), "start fresh"),
         ("discrete", _recipe(Progressive(), reset=["actor.1"]), "start fresh"),

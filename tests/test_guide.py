@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gymnasium as gym
@@ -16,7 +17,7 @@ from transfer_cases import KINDS, adapted, source
 
 import rltransfer as rlt
 from rltransfer.agents import Agent, Card
-from rltransfer.errors import RecipeError
+from rltransfer.errors import BadEnvironment, RecipeError
 from rltransfer.methods import JumpStart, Shaping
 from rltransfer.normalizing import observation_normalizer
 from rltransfer.presets import PRESETS
@@ -135,7 +136,8 @@ class Watch(BaseCallback):
 
 @pytest.mark.parametrize("mode", ["curriculum", "random"])
 def test_rollouts_hold_the_learner_alone_and_all_steps_count(walker: Agent, mode: Any) -> None:
-    method = JumpStart(horizon=10, stages=5, mode=mode, until=0.6)
+    stages = {"stages": 5} if mode == "curriculum" else {}
+    method = JumpStart(horizon=10, mode=mode, until=0.6, **stages)
     model = rlt.adapt(walker, CHAIN, FRESH.but(guide=method), seed=0, **SMALL)
     watch = Watch()
     model.learn(6000, callback=watch)
@@ -146,6 +148,59 @@ def test_rollouts_hold_the_learner_alone_and_all_steps_count(walker: Agent, mode
     assert set(watch.firsts) <= ({10, 8, 6, 4, 2, 0} if mode == "curriculum" else set(range(11)))
     assert {10, 0} <= set(watch.firsts) or mode == "random"
     assert watch.counts[-1][1] == 0, "the source played to the end"
+
+
+def test_the_source_keeps_to_the_budget_and_schedules_to_their_end(walker: Agent) -> None:
+    method = JumpStart(horizon=10, until=1, share=0.8)
+    model = rlt.adapt(
+        walker, CHAIN, FRESH.but(guide=method), seed=0, **{**SMALL, "learning_rate": lambda p: p}
+    )
+    rollout = model.n_envs * model.n_steps
+    model.learn(8 * rollout)
+    assert 8 * rollout <= model.num_timesteps < 9 * rollout
+    assert model.logger.name_to_value["train/learning_rate"] >= 0
+
+
+class Faulty(gym.Wrapper):
+    """Gives a number that is none at its fifth step, as an observation or as a reward."""
+
+    def __init__(self, env: gym.Env, where: str) -> None:
+        super().__init__(env)
+        self.where, self.count = where, 0
+
+    def reset(self, **kwargs: Any) -> Any:
+        self.count = 0
+        return self.env.reset(**kwargs)
+
+    def step(self, action: Any) -> Any:
+        observation, reward, *rest = self.env.step(action)
+        self.count += 1
+        if self.count == 5:
+            bad = observation * math.nan, math.nan
+            observation, reward = (
+                (bad[0], reward) if self.where == "seen" else (observation, bad[1])
+            )
+        return observation, reward, *rest
+
+
+@pytest.mark.parametrize(
+    ("where", "words"), [("seen", "observation.* nan"), ("paid", "reward is nan")]
+)
+@pytest.mark.parametrize("horizon", [9, None])
+def test_numbers_that_are_none_are_found_while_the_source_plays(
+    where: str, words: str, horizon: int | None
+) -> None:
+    def make(**kwargs: Any) -> gym.Env:
+        return Faulty(gym.make("CartPole-v1", **kwargs).unwrapped, where)
+
+    gym.register("my/Faulty-v0", make, max_episode_steps=50)
+    recipe = Recipe(guide=JumpStart(horizon=horizon))
+    with pytest.raises(
+        BadEnvironment, match=f"my/Faulty-v0, environment 0, at step 5 after .*{words}"
+    ):
+        rlt.adapt(
+            "cartpole", "my/Faulty-v0", recipe, seed=0, n_steps=64, n_envs=2, batch_size=64
+        ).learn(512)
 
 
 def test_a_learner_that_is_guided_finds_rewards_that_it_does_not_find_alone(walker: Agent) -> None:

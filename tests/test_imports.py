@@ -40,7 +40,7 @@ LAYERS = (
     (
         *("rltransfer.vec", "rltransfer.vec.*"),
         *("rltransfer.guard", "rltransfer.normalizing", "rltransfer.strict"),
-        *("rltransfer.bounds", "rltransfer.faults", "rltransfer.finite", "rltransfer.fits"),
+        *("rltransfer.bounds", "rltransfer.faults", "rltransfer.fits"),
     ),
     ("rltransfer.agents", "rltransfer.agents.*"),
     ("rltransfer.policies", "rltransfer.policies.*"),
@@ -56,7 +56,7 @@ LAYERS = (
     ("rltransfer_envs", "rltransfer_envs.*"),
     ("rltransfer.registry", "rltransfer.task_types", "rltransfer.vectorizing"),
     ("rltransfer.metrics", "rltransfer.metrics.*"),
-    ("rltransfer.errors", "rltransfer.heartbeat"),
+    ("rltransfer.errors", "rltransfer.finite", "rltransfer.heartbeat"),
 )
 TRANSFER = next(i for i, layer in enumerate(LAYERS) if "rltransfer.transfer" in layer)
 REGISTRY = {"rltransfer.registry", "rltransfer.vectorizing"}

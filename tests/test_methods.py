@@ -14,7 +14,25 @@ from stable_baselines3 import PPO
 import rltransfer as rlt
 from rltransfer.errors import RecipeError, UnknownName
 from rltransfer.experiments.finetuning import finetune
-from rltransfer.methods import L2SP, METHODS, ROLES, Kickstart, LoRA, Method
+from rltransfer.methods import (
+    EWC,
+    L2,
+    L2SP,
+    METHODS,
+    ROLES,
+    Cloning,
+    Demonstrations,
+    Dropout,
+    JumpStart,
+    Kickstart,
+    LoRA,
+    Method,
+    Progressive,
+    ProximalDistillation,
+    Residual,
+    Smoothing,
+    SourceTrajectories,
+)
 from rltransfer.recipe import Recipe
 
 TARGET = "rlt/CartPoleLong-v0"
@@ -100,6 +118,12 @@ def test_one_method_may_stand_alone_and_may_be_data() -> None:
         ({"retain": [{"method": "kikstart"}]}, UnknownName, "kickstart"),
         ({"retain": [{"method": "kickstart", "strenght": 1}]}, UnknownName, "strength"),
         ({"retain": [{}]}, RecipeError, "no method"),
+        ({"retain": [{"method": []}]}, UnknownName, "method"),
+        ({"retain": [{"method": "ewc", "tasks": 5}]}, RecipeError, "list of texts"),
+        ({"retain": Kickstart(fade="performance"), "guide": JumpStart()}, RecipeError, "both"),
+        ({"lr_scale": {"*": 10**400}}, RecipeError, "expected a number"),
+        ({"temperature": 10**400}, RecipeError, "expected a number"),
+        ({"log_std": -(10**400)}, RecipeError, "expected a number"),
         ({"retain": 3}, RecipeError, "expected a method"),
     ],
 )
@@ -117,11 +141,44 @@ def test_what_is_no_method_is_refused(given: Any, error: type[Exception], match:
         (Kickstart, {"fade": "slowly"}),
         (L2SP, {"fresh": -1}),
         (L2SP, {"strength": "much"}),
+        (L2SP, {"strength": 10**400}),
+        (L2, {"critic": 1}),
+        (SourceTrajectories, {"importance": 0}),
+        (SourceTrajectories, {"importance": False, "most": 3}),
+        (JumpStart, {"mode": "random", "stages": 3}),
+        (JumpStart, {"mode": "random", "tolerance": 0.5}),
+        (Cloning, {"tasks": None}),
+        (Cloning, {"tasks": {"CartPole-v1"}}),
+        (Cloning, {"tasks": "CartPole-v1"}),
     ],
 )
 def test_values_out_of_range_are_refused(kind: type[Method], given: Any) -> None:
     with pytest.raises(RecipeError, match="expected"):
         kind(**given)
+
+
+def test_zero_has_one_sign() -> None:
+    assert json.dumps(L2SP(fresh=-0.0).to_dict()) == json.dumps(L2SP(fresh=0.0).to_dict())
+
+
+ACTING = (
+    *(Kickstart(), ProximalDistillation(), Cloning(states=8), EWC(states=8), L2SP(), Smoothing()),
+    *(Demonstrations(states=8), LoRA(), Residual(), Progressive(), Dropout()),
+)
+
+
+@pytest.mark.parametrize("method", ACTING, ids=lambda one: one.name)
+def test_what_acts_on_an_actor_that_never_trains_is_refused(method: Method) -> None:
+    frozen = Recipe(freeze=["actor.*"])
+    with pytest.raises(RecipeError, match="freeze less, or drop it"):
+        rlt.adapt("cartpole", TARGET, frozen.but(**{method.role: method}), seed=0)
+    thawed = frozen.but(thaw={"actor.head": 0.5}, **{method.role: method})
+    rlt.adapt("cartpole", TARGET, thawed, seed=0)
+
+
+def test_what_is_near_a_source_needs_copied_weights() -> None:
+    with pytest.raises(RecipeError, match="use L2"):
+        rlt.adapt("cartpole", TARGET, rlt.recipes["scratch"].but(regularize=L2SP()), seed=0)
 
 
 def test_a_recurrent_learner_refuses_methods_that_add_to_the_update() -> None:

@@ -13,7 +13,7 @@ from transfer_cases import KINDS, SMALL, adapted, tensors, toy, train
 import rltransfer as rlt
 from rltransfer.engine.options import EngineOptions
 from rltransfer.errors import RecipeError
-from rltransfer.methods import L1, L2, L2SP, DrAC, Kickstart, L2Init, Parseval, Smoothing
+from rltransfer.methods import L1, L2, L2SP, DrAC, Kickstart, L2Init, Parseval, Residual, Smoothing
 from rltransfer.methods.method import Method
 from rltransfer.recipe import Recipe
 from rltransfer.training.terms.actions import Actions, kl
@@ -118,6 +118,25 @@ def test_closed_form_and_autograd_train_alike(method: Method) -> None:
         found.append(tensors(model))
     for name, one in found[0].items():
         assert torch.allclose(one, found[1][name], atol=1e-5), name
+
+
+def test_what_the_source_did_not_have_is_pulled_as_fresh_weights_are() -> None:
+    method = L2SP(strength=0.5, fresh=0.1)
+    recipe = Recipe(pad_inputs=True, outputs=[0, 1, None], regularize=method)
+    with adapted("discrete", toy("v6", "d3"), recipe) as model:
+        pulled = {one.name: one for one in model.transfer.terms.terms[0]._pulled}
+        columns = pulled["mlp_extractor.policy_net.0.weight"].weight
+        assert (columns[:, :4] == 1).all() and (columns[:, 4:] == 0.2).all()
+        bias = pulled["action_net.bias"]
+        assert torch.equal(bias.weight, torch.tensor([1, 1, 0.2])) and bias.towards[2] == 0
+
+
+def test_a_source_s_wider_network_is_pulled_where_it_is_the_source_s() -> None:
+    recipe = Recipe(grow=Residual(width=4), regularize=L2SP(fresh=0.0))
+    with adapted("discrete", KINDS["discrete"].task(), recipe) as model:
+        terms = {one.name: one for one in model.transfer.terms.terms}
+        head = next(one for one in terms["l2_sp"]._pulled if one.name == "action_net.weight")
+        assert (head.weight[:, :-4] == 1).all() and (head.weight[:, -4:] == 0).all()
 
 
 @pytest.mark.parametrize("kind", [L1, L2])

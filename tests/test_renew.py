@@ -16,7 +16,14 @@ import rltransfer as rlt
 from rltransfer.describe import describe
 from rltransfer.engine.options import EngineOptions
 from rltransfer.errors import RecipeError
-from rltransfer.methods import L2SP, L2Init, ReDo, ShrinkPerturb, SoftShrinkPerturb
+from rltransfer.methods import (
+    L2SP,
+    L2Init,
+    ReDo,
+    ShrinkPerturb,
+    SoftShrinkPerturb,
+    SourceTrajectories,
+)
 from rltransfer.recipe import Recipe
 from rltransfer.training.plasticity import STEPS, dormant, effective_rank, saturated
 from rltransfer.training.terms.renew import idle_units
@@ -184,6 +191,29 @@ def test_idle_units_by_hand() -> None:
     assert idle_units(nn.ReLU(), torch.zeros(2, 3), 0.0).all()
     tanh = torch.tensor([[1.0, 0.99, -0.98, 0.5, 0.0], [-1.0, 0.99, -0.97, 0.5, 0.0]])
     assert idle_units(nn.Tanh(), tanh, 0.025).tolist() == [False, True, True, False, False]
+
+
+def test_units_that_explore_stay_as_they_are() -> None:
+    """The noise of gSDE is made of what the actor's last hidden units say."""
+    with adapted("gsde", KINDS["gsde"].task(), Recipe(renew=ReDo(every=1, tau=0.02))) as model:
+        nets = model.policy.mlp_extractor.policy_net, model.policy.mlp_extractor.value_net
+        with torch.no_grad():
+            for net in nets:
+                for layer in (net[0], net[2]):
+                    layer.weight[:2], layer.bias[:2] = 0, 9.0
+        model.learn(32)
+        assert (nets[0][2].bias[:2] > 8).all() and (nets[1][2].bias[:2] < 8).all()
+        assert (nets[0][0].bias[:2] < 8).all()
+
+
+def test_nothing_is_renewed_or_shrunk_by_a_rollout_without_an_update() -> None:
+    first = SourceTrajectories(states=32, epochs=1, learning_rate=1e-12)
+    model = begun(Recipe(imitate=first, renew=SoftShrinkPerturb(rate=0.3)))
+    before = tensors(model)
+    model.learn(256)
+    assert not model._n_updates
+    for name, value in tensors(model).items():
+        assert torch.allclose(value, before[name], atol=1e-6), name
 
 
 def test_frozen_units_stay_as_they_are() -> None:

@@ -220,7 +220,8 @@ def test_every_strength_can_fade_by_performance(name: str) -> None:
 
 
 def test_the_source_is_measured_once_and_its_steps_count() -> None:
-    recipe = Recipe(retain=[Kickstart(fade="performance"), Cloning(fade="performance", states=8)])
+    kickstart = Kickstart(fade="performance", until=1)
+    recipe = Recipe(retain=[kickstart, Cloning(fade="performance", states=8)])
     spec = EnvSpec(
         "toy/Free-v0", Toy, kwargs={"observation": "v4", "action": "d2"}, max_episode_steps=8
     )
@@ -244,6 +245,14 @@ def _good_toy() -> Agent:
     return train(
         toy(), 8_192, **{**QUICK, "learning_rate": 3e-3, "policy_kwargs": {"net_arch": [16]}}
     )
+
+
+def test_measuring_a_source_that_explores_by_its_state_disturbs_nobody() -> None:
+    left = []
+    for method in (Kickstart(), Kickstart(fade="performance")):
+        rlt.adapt("pendulum", "Pendulum-v1", Recipe(retain=method), seed=1)
+        left.append(torch.get_rng_state())
+    assert torch.equal(*left)
 
 
 def test_a_source_that_is_no_better_than_chance_is_refused() -> None:

@@ -11,11 +11,12 @@ import pytest
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv
+from transfer_cases import KINDS, adapted
 
 import rltransfer as rlt
 from rltransfer.agents import Agent, Card
 from rltransfer.carry import carry_over
-from rltransfer.methods import L2SP, Kickstart
+from rltransfer.methods import L2SP, Kickstart, Smoothing
 from rltransfer.recipe import Recipe
 from rltransfer.training.build import build_model
 from rltransfer.training.terms.actions import Actions, kl
@@ -54,6 +55,48 @@ def test_strengths_fade() -> None:
     assert faded(exponential, 0.4) == 0
     ratio = Kickstart(strength=1, fade="performance", until=1)
     assert faded(ratio, 0.9, ratio=0.25) == 0.75 and faded(ratio, 0.1, ratio=2) == 0
+    assert faded(ratio, 0.1, ratio=-3) == 1, "worse than chance is no reason for more"
+
+
+def test_the_rollout_that_exceeds_the_budget_turns_nothing_round() -> None:
+    linear = Kickstart(fade="linear", until=1)
+    assert faded(linear, 1.0) == faded(linear, 1.3) == 0
+    model = rlt.adapt(
+        "cartpole",
+        "rlt/CartPoleLong-v0",
+        Recipe(retain=linear),
+        seed=0,
+        n_envs=2,
+        n_steps=64,
+        batch_size=64,
+    )
+    model.learn(3 * 128 + 1)
+    assert model.logger.name_to_value["transfer/kickstart/strength"] == 0
+
+
+def test_a_method_that_is_over_before_it_begins_says_so() -> None:
+    model = rlt.adapt(
+        "cartpole",
+        "rlt/CartPoleLong-v0",
+        Recipe(retain=Kickstart()),
+        seed=0,
+        n_envs=2,
+        n_steps=64,
+        batch_size=64,
+    )
+    with pytest.warns(UserWarning, match=r"kickstart does nothing: its until=0\.4 .* after 50%"):
+        model.learn(256)
+
+
+def test_layers_that_normalize_by_batches_learn_from_rollouts_alone() -> None:
+    ends = []
+    for recipe in (Recipe(), Recipe(retain=Kickstart(until=1), regularize=Smoothing(eps=2))):
+        with adapted("batchnorm", KINDS["batchnorm"].task(), recipe, learning_rate=1e-12) as model:
+            model.learn(64)
+            ends.append(dict(model.policy.named_buffers()))
+    assert any("running_mean" in name for name in ends[0])
+    for name, one in ends[0].items():
+        torch.testing.assert_close(one, ends[1][name], msg=name)
 
 
 def test_squared_distances_by_hand() -> None:
@@ -82,7 +125,9 @@ def test_closed_form_adds_what_autograd_adds(space: str) -> None:
     ends = {}
     for path in ("closed_form", "autograd"):
         model = _small(SPACES[space])
-        recipe = Recipe(retain=Kickstart(strength=2), regularize=L2SP(strength=0.5, fresh=0.1))
+        recipe = Recipe(
+            retain=Kickstart(strength=2, until=1), regularize=L2SP(strength=0.5, fresh=0.1)
+        )
         source = Agent.from_model(model, card=Card(name="small", task="none", steps=1))
         learner: Any = _small(SPACES[space])
         carry_over(learner, source, "none", recipe)

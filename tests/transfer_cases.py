@@ -282,6 +282,7 @@ KINDS: dict[str, Kind] = {
     "normalized": _mlp("v4", "box1", normalize_obs=True, normalize_reward=True),
     "uneven": Kind("v4", "d2", {"policy_kwargs": {"net_arch": {"pi": [8], "vf": [8, 6, 4]}}}),
     "shallow": Kind("v4", "box1", {"policy_kwargs": {"net_arch": []}}),
+    "prelu": Kind("v4", "d2", {"policy_kwargs": {**SMALL, "activation_fn": nn.PReLU}}),
     "relu": Kind("v4", "d2", {"policy_kwargs": {**SMALL, "activation_fn": nn.ReLU}}),
     "dict": _mlp("dict", "d2"),
     "image": Kind("image", "d3", {"policy_kwargs": TINY_CNN}),

@@ -47,7 +47,25 @@ def shown(name: str) -> str:
 
 def _method(text: str) -> Method:
     name, _, rest = text.partition(":")
-    return method_from({"method": name, **dict(map(_field, rest.split(",") if rest else []))})
+    given: dict[str, Any] = {}
+    for part in _parts(rest) if rest else []:
+        field, value = _field(part)
+        if field in given:
+            raise RecipeError(f"{text!r} gives {field} twice: keep one of them")
+        given[field] = value
+    return method_from({"method": name, **given})
+
+
+def _parts(text: str) -> list[str]:
+    """Split at the commas that are not within brackets."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "[{") - (character in "]}")
+        if character == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
 
 
 def _field(text: str) -> tuple[str, Any]:

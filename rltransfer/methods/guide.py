@@ -56,6 +56,10 @@ class JumpStart(Method):
         self.in_range("tolerance", least=0, below=1)
         self.in_range("until", above=0, most=1)
         self.in_range("share", above=0, below=1)
+        if self.mode == "random":
+            for name in ("stages", "tolerance"):
+                if getattr(self, name) != getattr(JumpStart, name):
+                    self.refuse(name, f"{getattr(JumpStart, name)}, as mode='random' has no stages")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,8 @@ class SourceTrajectories(Method):
         self.in_range("learning_rate", above=0)
         self.one_of("importance", (True, False))
         self.in_range("most", above=0)
+        if not self.importance and self.most != SourceTrajectories.most:
+            self.refuse("most", f"{SourceTrajectories.most:g}, as importance=False has no ratios")
         if self.temperature is not None:
             self.in_range("temperature", above=0)
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 
 from rltransfer.errors import RecipeError, UnknownName, suggest
+from rltransfer.finite import is_finite
 
 ROLES = ("retain", "regularize", "align", "guide", "grow", "renew", "imitate")
 """Fields of a recipe that take methods."""
@@ -81,7 +82,7 @@ class Method:
         """
         value = getattr(self, name)
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        inside = number and math.isfinite(value) and above < value < below
+        inside = number and is_finite(value) and above < value < below
         if not inside or not least <= value <= most:
             low = f"[{least:g}" if least > -math.inf else f"({above:g}"
             high = f"{most:g}]" if most < math.inf else f"{below:g})"
@@ -103,8 +104,19 @@ class Method:
         Raises:
             RecipeError: It is not.
         """
-        if getattr(self, name) not in choices:
+        value = getattr(self, name)
+        if value not in choices or type(value) not in map(type, choices):  # 1 is no True
             self.refuse(name, f"one of {', '.join(map(repr, choices))}")
+
+    def names(self, name: str) -> None:
+        """Refuse a field that is not a list of texts.
+
+        Raises:
+            RecipeError: It is not.
+        """
+        value = getattr(self, name)
+        if not isinstance(value, tuple) or not all(isinstance(one, str) for one in value):
+            self.refuse(name, "a list of texts, such as ['CartPole-v1']")
 
     def refuse(self, name: str, expected: str) -> None:
         """Raise the error for a field.
@@ -124,9 +136,11 @@ class Fading(Method):
         strength: Factor on its loss, > 0.
         fade: ``"constant"``; ``"linear"`` to 0 at ``until``; ``"exponential"`` to a twentieth of
             ``strength`` at ``until``, and 0 from there; ``"performance"``, which multiplies by
-            ``max(0, 1 - learner / source)``, the ratio of what episodes of learner and source
-            return above a random policy's (Agarwal et al. 2022, section 4.2), and 0 from ``until``.
-        until: Fraction of training in (0, 1] after which the strength is 0.
+            ``1 - learner / source``, at least 0 and at most 1, the ratio of what episodes of
+            learner and source return above a random policy's (Agarwal et al. 2022, section 4.2),
+            and 0 from ``until``.
+        until: Fraction of training in (0, 1] after which the strength is 0; of each ``learn``, as
+            learning rates are. 1 for no end.
     """
 
     strength: float = 1.0
@@ -149,7 +163,7 @@ def method_from(data: Any) -> Method:
     if not isinstance(data, Mapping) or "method" not in data:
         raise RecipeError(f"{data!r:.80} is no method: give one such as {{'method': 'l2_sp'}}")
     name = data["method"]
-    if name not in METHODS:
+    if not isinstance(name, str) or name not in METHODS:
         raise UnknownName(suggest(str(name), METHODS, kind="method"))
     kind = METHODS[name]
     given = {key: value for key, value in data.items() if key != "method"}
@@ -197,6 +211,8 @@ def _plain(value: Any, kind: Any) -> Any:
     value = value.item() if isinstance(value, np.generic) else value
     if type(value) is int and str(kind).startswith("float") and abs(value) < 2**53:
         return float(value)
+    if value == 0 and isinstance(value, float):
+        return 0.0  # and not -0.0, which is equal and written otherwise
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -57,14 +57,15 @@ class SoftShrinkPerturb(Method):
 class ReDo(Method):
     """Start hidden units anew that do nothing (Sokar et al. 2023, algorithm 1).
 
-    A unit of ReLU, LeakyReLU, ELU, GELU or SiLU is dormant where its mean ``|h|`` is at most
+    A unit of ReLU, LeakyReLU, GELU or SiLU is dormant where its mean ``|h|`` is at most
     ``tau`` times the layer's mean. A unit of tanh is never near zero for want of gradients; it is
     stuck where it says the same for all states, at one of its ends: ``|mean h| >= 1 - tau``. One
     that goes from end to end is a switch that works, and stays.
 
     Such a unit gets fresh incoming weights and outgoing weights of zero, and the optimizer forgets
     the moments of both. What it said on average goes into the biases behind it, so that
-    outputs stay what they were.
+    outputs stay what they were. With state-dependent exploration (gSDE), whose noise is made of
+    what the actor's last hidden units say, these stay as they are.
 
     Attributes:
         tau: Threshold, in [0, 1).

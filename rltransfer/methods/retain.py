@@ -77,8 +77,7 @@ class Cloning(Fading):
     def _check(self) -> None:
         super()._check()
         self.whole("states", least=1)
-        if isinstance(self.tasks, str) or not all(isinstance(id, str) for id in self.tasks):
-            self.refuse("tasks", "a list of task ids")
+        self.names("tasks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +110,5 @@ class EWC(Fading):
     def _check(self) -> None:
         super()._check()
         self.whole("states", least=1)
-        if isinstance(self.tasks, str) or not all(isinstance(id, str) for id in self.tasks):
-            self.refuse("tasks", "a list of task ids")
+        self.names("tasks")
         self.in_range("floor", least=0)

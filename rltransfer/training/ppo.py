@@ -39,6 +39,7 @@ class Transfer:
     Attributes:
         scheduler: Freezes, thaws and scales the layer groups.
         origin: Source tensors by parameter name, for the groups that were copied.
+        carried: Of those that were padded or mapped, which entries are the source's.
         refit: Pending refit of the critic head, if any.
         spent: Environment steps spent before learning, charged to the next ``learn``.
         terms: Methods at work in updates; None for none.
@@ -48,6 +49,7 @@ class Transfer:
 
     scheduler: GroupScheduler
     origin: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    carried: Mapping[str, torch.Tensor] = field(default_factory=dict)
     refit: CriticRefit | None = None
     spent: int = 0
     terms: Working | None = None
@@ -115,9 +117,10 @@ class TransferMixin(OnPolicyAlgorithm):
             Diverged: A loss, gradient or weight is not finite.
         """
         terms = self._terms()
-        if terms and terms.take(self):
+        taken = terms.take(self) if terms else None
+        if taken is not None:
             require_finite(self)
-            self._log_terms(terms)
+            self._log_methods(taken)
             return
         refit = self.transfer.refit if self.transfer else None
         if self.transfer and refit is not None:
@@ -134,12 +137,18 @@ class TransferMixin(OnPolicyAlgorithm):
             self._restore_optimizer()
         require_finite(self)
         if terms:
-            self._log_terms(terms)
+            self._log_methods(terms.end())
         self._log_transfer()
 
-    def _log_terms(self, terms: Working) -> None:
-        for name, value in terms.end().items():
+    def _log_methods(self, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
             self.logger.record(f"transfer/{name}", value)
+
+    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
+        super()._update_current_progress_remaining(num_timesteps, total_timesteps)
+        if self.transfer and self.transfer.guide:
+            # Its steps may exceed the budget, and schedules would go below their end.
+            self._current_progress_remaining = max(0.0, self._current_progress_remaining)
 
     def _update_learning_rate(self, optimizers: Any) -> None:
         super()._update_learning_rate(optimizers)
@@ -158,6 +167,9 @@ class TransferMixin(OnPolicyAlgorithm):
         terms = self._terms()
         if terms:
             terms.rollout_begins(self)
+        if self.transfer and self.transfer.guide:
+            rollout = self.n_steps * self.n_envs
+            self.transfer.guide.left = self._total_timesteps - self.num_timesteps - rollout
         going_on = super().collect_rollouts(*args, **kwargs)
         if self.transfer and self.transfer.guide:
             self._count_guide(self.transfer.guide)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 BOUNDED = (nn.Tanh,)
 """Activations whose units stop to learn at either end."""
-RECTIFYING = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU)
-"""Activations whose units stop to learn near zero."""
+RECTIFYING = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU)
+"""Activations whose units stop to learn near zero; those of ELU do so near -1."""
 
 
 @dataclass(frozen=True, eq=False)

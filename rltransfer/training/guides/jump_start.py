@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from rltransfer.faults import broken
+from rltransfer.finite import first_not_finite, float_keys
 from rltransfer.heartbeat import beat
 from rltransfer.training.guides.horizon import Horizon
 
@@ -27,12 +31,14 @@ class Guide:
     Attributes:
         horizon: The same.
         taken: Steps that the source took and that :meth:`charge` has not given yet.
+        left: Largest ``taken`` that the budget allows in this rollout.
     """
 
     def __init__(self, act: Act, horizon: Horizon, most: int) -> None:
         self.act = act
         self.horizon = horizon
         self.taken = 0
+        self.left: float = math.inf
         self._most = most
         self._charged = 0
 
@@ -43,12 +49,16 @@ class Guide:
             venv: Environments that are stepped in turn, in whatever wrappers.
         """
         batch: Any = venv.unwrapped
-        batch.envs = [Guided(env, self) for env in batch.envs]
+        batch.envs = [Guided(env, self, index) for index, env in enumerate(batch.envs)]
         self.taken = 0
 
     def wanted(self) -> int:
         """Steps that the source is to play in the episode that begins now."""
-        return self.horizon.draw() if self.taken < self._most else 0
+        return self.allowed(self.horizon.draw()) if self.taken < self._most else 0
+
+    def allowed(self, steps: int) -> int:
+        """So many steps, or as many as the budget allows."""
+        return int(max(0, min(steps, self.left - self.taken)))
 
     def charge(self) -> int:
         """Give the source's steps since the last time."""
@@ -77,11 +87,13 @@ class Guided(gym.Wrapper):
     Args:
         env: The environment.
         guide: The source.
+        index: Its place in the vector, for messages.
     """
 
-    def __init__(self, env: gym.Env, guide: Guide) -> None:
+    def __init__(self, env: gym.Env, guide: Guide, index: int = 0) -> None:
         super().__init__(env)
         self._guide = guide
+        self._index = index
         self._led = 0
 
     def reset(
@@ -95,7 +107,7 @@ class Guided(gym.Wrapper):
             if handed_over is not None:
                 return handed_over
             # Half of what it got to leads into the middle of an episode, and at last to none.
-            self._led = steps // 2
+            self._led = self._guide.allowed(steps // 2)
             state = self.env.reset(options=options)
         return state
 
@@ -113,11 +125,40 @@ class Guided(gym.Wrapper):
             What ``reset`` is to give, or None if the episode ended; and the steps.
         """
         info: dict[str, Any] = {}
+        require_finite(self.env, self._index, 0, None, observation)
         for step in range(1, self._led + 1):
             action = self._guide.act(observation)
-            observation, _, terminated, truncated, info = self.env.step(action)
+            observation, reward, terminated, truncated, info = self.env.step(action)
+            require_finite(self.env, self._index, step, action, observation, reward)
             self._guide.taken += 1
             beat()
             if terminated or truncated:
                 return None, step
         return (observation, info), self._led
+
+
+def require_finite(
+    env: gym.Env, index: int, step: int, action: Any, observation: Any, reward: Any = 0.0
+) -> None:
+    """Refuse what a source would act upon, as the check around vectorized environments does.
+
+    Args:
+        env: One environment.
+        index: Its place in the vector.
+        step: Steps since its reset, this one included.
+        action: The action taken; None for a reset.
+        observation: What it gave.
+        reward: What it gave.
+
+    Raises:
+        BadEnvironment: A number is NaN or infinite.
+    """
+    found = first_not_finite(observation, float_keys(env.observation_space))
+    if found is not None:
+        problem = f"observation{[*found[0]] or ''} {found[1]}"
+    elif not np.isfinite(reward):
+        problem = f"the reward is {reward}, not a finite number"
+    else:
+        return
+    name = env.spec.id if env.spec else "the target"
+    raise broken(name, index, step, action, problem)

@@ -13,6 +13,7 @@ from rltransfer.errors import RecipeError
 from rltransfer.methods import Dropout
 from rltransfer.training.terms.setting import Setting, term_of
 from rltransfer.training.terms.term import Term
+from rltransfer.training.terms.weights import trained
 from rltransfer.training.units import Hidden, hidden_layers
 
 # Constants of SplitMix64 (Steele et al. 2014), as signed integers.
@@ -159,5 +160,6 @@ def _layers(method: Dropout, policy: Any) -> list[Hidden]:
 
 @term_of.register
 def _(method: Dropout, setting: Setting) -> Term:
+    trained(method, setting.model, critic=method.critic, std=True)
     seed = torch.initial_seed() if setting.seed is None else setting.seed
     return DropoutTerm(method, setting.model.policy, seed % 2**63)

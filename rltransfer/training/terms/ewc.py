@@ -10,6 +10,7 @@ from rltransfer.training.terms.fisher import fisher
 from rltransfer.training.terms.pull import FadingPull, Pulled
 from rltransfer.training.terms.setting import Setting, term_of
 from rltransfer.training.terms.term import Term
+from rltransfer.training.terms.weights import require_actor
 
 
 class EWCTerm(FadingPull):
@@ -32,6 +33,7 @@ class EWCTerm(FadingPull):
 
 @term_of.register
 def _(method: EWC, setting: Setting) -> Term:
+    require_actor(method, setting.model)
     copied = {k: v for k, v in setting.parameters().items() if k in setting.copied}
     if not copied:
         raise RecipeError(

@@ -10,11 +10,13 @@ from rltransfer.methods import Progressive, Residual
 from rltransfer.training.terms.masks import MaskTerm
 from rltransfer.training.terms.setting import Setting, term_of
 from rltransfer.training.terms.term import Term
+from rltransfer.training.terms.weights import require_actor
 
 
 @term_of.register(Residual)
 @term_of.register(Progressive)
 def _(method: Residual | Progressive, setting: Setting) -> Term:
+    require_actor(method, setting.model)
     for group in setting.groups.values():
         _check(group, type(method).__name__, setting)
     return MaskTerm(method.name, setting.parameters(), setting.masks)

@@ -14,12 +14,13 @@ from rltransfer.errors import RecipeError
 from rltransfer.methods import Demonstrations, SourceTrajectories
 from rltransfer.normalizing import reward_unit
 from rltransfer.training.critic import bootstrapped_returns
-from rltransfer.training.terms.fading import faded
+from rltransfer.training.terms.fading import FadingTerm
 from rltransfer.training.terms.importance import density_ratio, effective_samples
 from rltransfer.training.terms.lessons import Lessons
 from rltransfer.training.terms.setting import Setting, term_of
 from rltransfer.training.terms.teacher import see
 from rltransfer.training.terms.term import Batch, Seen, Term
+from rltransfer.training.terms.weights import require_actor
 
 MOST = 20.0
 """Largest factor that an advantage may give a transition (Peng et al. 2019, section 5)."""
@@ -101,7 +102,7 @@ class SourceTrajectoriesTerm(Term):
         return torch.stack(losses).mean().item()
 
 
-class DemonstrationsTerm(Term):
+class DemonstrationsTerm(FadingTerm):
     """Negative log likelihood of the source's transitions.
 
     Args:
@@ -110,14 +111,13 @@ class DemonstrationsTerm(Term):
     """
 
     def __init__(self, method: Demonstrations, lessons: Lessons) -> None:
-        self.name = method.name
-        self._method = method
+        super().__init__(method)
         self._lessons = lessons
         self._seen: Any = None
 
     def begin(self, seen: Seen) -> None:
         """Set the strength, and look at the source's states through the statistics of now."""
-        self.strength = faded(self._method, seen.progress, seen.ratio)
+        super().begin(seen)
         held = self._lessons.states.observations
         self._seen = see(seen.model, held) if self.strength else None
 
@@ -151,6 +151,7 @@ def _(method: SourceTrajectories, setting: Setting) -> Term:
 
 @term_of.register
 def _(method: Demonstrations, setting: Setting) -> Term:
+    require_actor(method, setting.model)
     return DemonstrationsTerm(method, Lessons(setting, method.states))
 
 

@@ -16,6 +16,7 @@ from rltransfer.methods import LoRA
 from rltransfer.training.streams import stream
 from rltransfer.training.terms.setting import Setting, term_of
 from rltransfer.training.terms.term import Term, below
+from rltransfer.training.terms.weights import require_actor
 
 # As SB3's policies.
 EPSILON = 1e-5
@@ -157,6 +158,7 @@ class LoRATerm(Term):
 
 @term_of.register
 def _(method: LoRA, setting: Setting) -> Term:
+    require_actor(method, setting.model)
     if setting.recipe.optimizer == "source":
         raise RecipeError(
             "LoRA has an optimizer of its own, to which the source's moments mean nothing: use "

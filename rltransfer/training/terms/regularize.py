@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rltransfer.errors import RecipeError
 from rltransfer.methods import L1, L2, L2SP, L2Init, Parseval
 from rltransfer.training.terms.closed import ByWeights, ClosedTerm
 from rltransfer.training.terms.fading import FadingTerm
 from rltransfer.training.terms.pull import FadingPull, Pulled
 from rltransfer.training.terms.setting import Setting, term_of
 from rltransfer.training.terms.term import Batch, Seen, Term
-from rltransfer.training.terms.weights import trained
+from rltransfer.training.terms.weights import require_actor, trained
 
 
 class L1Term(FadingTerm, ClosedTerm):
@@ -112,12 +113,18 @@ def _total(parts: Iterable[Tensor]) -> Tensor:
 def _(method: L2SP, setting: Setting) -> Term:
     # The strength of fresh weights is relative to that of the copied ones, which fades for both.
     share = method.fresh / method.strength
-    pulled = [
-        Pulled(name, one, one.detach().clone())
-        if name in setting.copied
-        else Pulled(name, one, 0.0, share)
-        for name, one in setting.parameters().items()
-    ]
+    require_actor(method, setting.model)
+    pulled, copied = [], False
+    for name, one in setting.parameters().items():
+        known = setting.from_source(name)
+        weight = torch.where(known, 1.0, share).to(one)
+        pulled.append(Pulled(name, one, torch.where(known, one.detach(), 0.0), weight))
+        copied = copied or bool(known.any())
+    if not copied:
+        raise RecipeError(
+            "L2SP() pulls weights towards the source's, and the recipe copies none of trunk and "
+            "actor: copy some, or use L2()"
+        )
     return FadingPull(method, pulled)
 
 

@@ -87,6 +87,7 @@ class ReDoTerm(ClosedTerm):
         self._updates = 0
         self._observations: Any = None
         _check_units(hidden_layers(model.policy))
+        trained(method, model)
 
     def begin(self, seen: Seen) -> None:
         """Keep some states."""
@@ -103,11 +104,16 @@ class ReDoTerm(ClosedTerm):
         said = outputs(self._model.policy, self._observations)
         for layer in hidden_layers(self._model.policy):
             idle = idle_units(layer.activation, said[layer.name], self._method.tau)
-            if idle.any() and _trains(layer):
+            if idle.any() and _trains(layer) and not self._explores(layer):
                 self._renew(layer, idle, said[layer.name].mean(0), fresh)
                 count += int(idle.sum())
         self._observations = None
         return {"units": float(count)}
+
+    def _explores(self, layer: Hidden) -> bool:
+        """Whether the policy's noise depends on these units (gSDE), which no bias makes up for."""
+        policy = self._model.policy
+        return bool(policy.use_sde) and layer.outgoing is policy.action_net
 
     def state(self) -> dict[str, Tensor]:
         """Number of updates."""

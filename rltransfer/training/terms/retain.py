@@ -15,6 +15,7 @@ from rltransfer.training.terms.fading import FadingTerm
 from rltransfer.training.terms.setting import Setting, term_of
 from rltransfer.training.terms.teacher import Teacher, part_of, see
 from rltransfer.training.terms.term import Batch, Seen, Term
+from rltransfer.training.terms.weights import require_actor
 
 
 class SourceTerm(FadingTerm):
@@ -111,15 +112,18 @@ class CloningTerm(FadingTerm):
 
 @term_of.register
 def _(method: Kickstart, setting: Setting) -> Term:
+    require_actor(method, setting.model)
     return KickstartTerm(method, setting.teacher)
 
 
 @term_of.register
 def _(method: ProximalDistillation, setting: Setting) -> Term:
+    require_actor(method, setting.model)
     return ProximalDistillationTerm(method, setting.teacher)
 
 
 @term_of.register
 def _(method: Cloning, setting: Setting) -> Term:
+    require_actor(method, setting.model)
     found = setting.source_states(method.states, tasks=method.tasks)
     return CloningTerm(method, setting.teacher, found.observations, found.steps)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, singledispatch
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from rltransfer.agents import Agent
@@ -33,6 +34,7 @@ class Setting:
         recipe: The recipe that is followed.
         groups: Layer groups of the model's policy.
         copied: Names of the parameters that came from the source.
+        carried: Of those that were padded or mapped, which entries did.
         make_teacher: Makes the source's policy on the target's spaces.
         make_states: Lets the source play a number of steps of tasks, by default of its own.
         seed: Seed of the run; None for none.
@@ -47,6 +49,7 @@ class Setting:
     recipe: Recipe
     groups: Mapping[str, LayerGroup]
     copied: frozenset[str]
+    carried: Mapping[str, Tensor]
     make_teacher: Callable[[], Teacher]
     make_states: Callable[[int, Sequence[str]], SourceStates]
     seed: int | None = None
@@ -99,6 +102,15 @@ class Setting:
                 "target with a Gymnasium wrapper that shows what the source saw, or take a method "
                 "that works in the target's states, such as Kickstart()"
             )
+
+    def from_source(self, name: str) -> Tensor:
+        """Which entries of a parameter came from the source, of its shape."""
+        parameter = self.model.policy.get_parameter(name)
+        if name not in self.copied:
+            return torch.zeros_like(parameter, dtype=torch.bool)
+        found = self.carried.get(name, torch.ones(())).to(parameter.device).bool()
+        added = self.masks.get(name, torch.zeros(())).to(parameter.device).bool()
+        return (found & ~added).expand_as(parameter)
 
     def parameters(self, *, actor_only: bool = True) -> dict[str, Tensor]:
         """Parameters by name.

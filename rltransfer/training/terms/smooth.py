@@ -23,6 +23,7 @@ from rltransfer.training.terms.augment import (
 from rltransfer.training.terms.fading import FadingTerm
 from rltransfer.training.terms.setting import Setting, term_of
 from rltransfer.training.terms.term import Batch, Seen, Term
+from rltransfer.training.terms.weights import require_actor
 
 Change = Callable[[Tensor, Tensor], Tensor]
 """From observations and what a change of 1 means, to changed observations."""
@@ -126,6 +127,7 @@ def _shift(size: float | None, space: Any) -> Change:
 
 @term_of.register
 def _(method: Smoothing, setting: Setting) -> Term:
+    require_actor(method, setting.model)
     require_vector(method, setting.model.observation_space)
     return SmoothingTerm(method)
 

@@ -14,17 +14,16 @@ from rltransfer.methods import Method
 
 
 def trained(
-    method: Method, model: Any, *, critic: bool = True, heads: bool = True
+    method: Method, model: Any, *, critic: bool = True, heads: bool = True, std: bool = False
 ) -> dict[str, Tensor]:
     """Parameters of the layers that train at some time, by name.
-
-    Standard deviations are none of them: how much a policy explores is no matter of its weights.
 
     Args:
         method: What acts on them, for the error.
         model: A model that has its transfer.
         critic: With those of the critic.
         heads: With those of the heads.
+        std: With standard deviations, which are no matter of weights but one of what a policy does.
 
     Raises:
         RecipeError: There are none.
@@ -36,7 +35,7 @@ def trained(
         if scheduler.plans[name].trains_from < math.inf
         and (critic or not name.startswith("critic."))
         and (heads or not is_head(name))
-        and name != "actor.std"
+        and (std or name != "actor.std")
         for key in group.parameters
     }
     if not found:
@@ -45,6 +44,15 @@ def trained(
             "act on: freeze less, or drop it from the recipe"
         )
     return found
+
+
+def require_actor(method: Method, model: Any) -> None:
+    """Refuse a method that acts on what the policy does, where nothing of the actor ever trains.
+
+    Raises:
+        RecipeError: Nothing does.
+    """
+    trained(method, model, critic=False, std=True)
 
 
 @torch.no_grad()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -41,14 +42,20 @@ class Working:
         if normalizer is not None and normalizer.norm_obs and self.terms:
             self._raw.append(normalizer.get_original_obs())
 
-    def take(self, model: Any) -> bool:
-        """Give the rollout to terms that want it to themselves; return whether there are any."""
+    def take(self, model: Any) -> dict[str, float] | None:
+        """Give the rollout to terms that want it to themselves.
+
+        Returns:
+            What these want logged, as ``NAME/WHAT``; None if there are none.
+        """
         waiting = [term for term in self.terms if term.waits]
-        if waiting:
-            seen = self._seen(model)
+        if not waiting:
+            return None
+        seen = self._seen(model)
+        with _statistics_held(model.policy):
             for term in waiting:
                 term.take(seen)
-        return bool(waiting)
+        return {f"{one.name}/{what}": value for one in waiting for what, value in one.end().items()}
 
     def begin(self, model: Any) -> None:
         """Look at the rollout before the update on it."""
@@ -62,12 +69,13 @@ class Working:
     def loss(self, evaluated: Evaluated) -> Tensor | None:
         """Give the sum of all losses on a minibatch, with their strengths."""
         batch, total = Batch(evaluated), None
-        for term in self.terms:
-            found = term.loss(batch) if term.strength else None
-            if found is not None:
-                self._losses.setdefault(term.name, []).append(found.detach())
-                weighted = term.strength * found
-                total = weighted if total is None else total + weighted
+        with _statistics_held(evaluated.policy):
+            for term in self.terms:
+                found = term.loss(batch) if term.strength else None
+                if found is not None:
+                    self._losses.setdefault(term.name, []).append(found.detach())
+                    weighted = term.strength * found
+                    total = weighted if total is None else total + weighted
         return total
 
     def differentiated(self) -> None:
@@ -165,6 +173,19 @@ class Working:
             progress=1.0 - model._current_progress_remaining,
             ratio=self._performance.ratio if self._performance else 0.0,
         )
+
+
+@contextmanager
+def _statistics_held(policy: Any) -> Iterator[None]:
+    """Let BatchNorm and its like not learn from what terms show them besides the rollout."""
+    layers = [one for one in policy.modules() if getattr(one, "track_running_stats", False)]
+    for layer in layers:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True
 
 
 def _rows(stored: Any) -> Any:
