@@ -114,7 +114,10 @@ def growth_notes(
             added = f"{method.width} new units beside each hidden layer of the actor"
             notes[method.name] = f"{added}, {held:,} weights of which are held"
         elif isinstance(method, LoRA):
-            notes[method.name] = f"changes of rank {method.rank} to copied matrices of the actor"
+            notes[method.name] = (
+                f"changes of rank {method.rank} to copied matrices of the actor train in their "
+                f"place, {method.lr_scale:g} times as fast, and biases stay"
+            )
     return notes
 
 

@@ -126,8 +126,8 @@ def randomized(
         new_id: Gymnasium id of the new task, such as ``"my/Poles-v0"``.
         ranges: By name of an argument of the environment's constructor: ``(low, high)`` for a
             uniform draw, ``(low, high, "log")`` for one whose logarithm is uniform.
-            :func:`rltransfer.describe` shows the arguments of a variant; those of the variants of
-            a base work for the base too.
+            ``rltransfer show ID`` has those of a registered variant as ``params``; they work for
+            its base too.
         context: Whether the policy sees the parameters, behind the observation and each from -1
             to 1 (contextual, or oracle, policy); otherwise it has to be robust (Tobin et al. 2017).
 

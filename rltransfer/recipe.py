@@ -74,7 +74,7 @@ class Recipe:
         guide: Methods that change the training environments.
         grow: Methods that add weights to the source's network.
         renew: Methods that keep the network able to learn.
-        imitate: Methods that learn from the source's trajectories before PPO begins.
+        imitate: Methods that learn from the source's trajectories, before PPO begins or beside it.
         select: Lets a measurement on the target choose all of the above: ``"auto"`` by the score of
             the unchanged source, as the strategy table taught; ``"zero_shot"`` by the same score in
             three steps; ``"similarity"`` by how alike the tasks are under random actions; see
@@ -146,7 +146,10 @@ class Recipe:
         chosen = self.but(select=None, pad_inputs=False, inputs=None, outputs=None)
         if chosen != Recipe():
             given = ", ".join(sorted(chosen.to_dict()))
-            raise RecipeError(f"select chooses {given} itself: drop them, or drop select")
+            raise RecipeError(
+                f"a recipe that chooses (select={self.select!r}) chooses {given} itself: drop "
+                "these, or name another recipe, such as 'full'"
+            )
         maps = [name for name in ("pad_inputs", "inputs", "outputs") if name in self.to_dict()]
         if self.select == "similarity" and maps:
             raise RecipeError(

@@ -254,7 +254,7 @@ def test_the_label_says_what_the_recipe_is() -> None:
     gradual = rlt.recipes["gradual"].but(reset=["critic.head"], lr_scale={"actor.*": 0.1})
     flags = ("--reset", "critic.head", "--lr-scale", "actor.*=0.1")
     assert made("--recipe", "gradual", *flags) == (gradual, "gradual-custom")
-    with pytest.raises(rlt.RecipeError, match="select chooses freeze itself"):
+    with pytest.raises(rlt.RecipeError, match="chooses freeze itself: drop"):
         made("--recipe", "auto", "--freeze", "trunk")
     added = rlt.Recipe(retain=Kickstart(strength=0.1, fade="linear"), regularize=L2SP())
     flags = ("--method", "kickstart:strength=0.1,fade=linear", "l2_sp")

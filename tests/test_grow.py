@@ -200,6 +200,27 @@ def test_a_widened_model_is_an_ordinary_one(tmp_path: Any) -> None:
         assert_same_outputs(outputs(plain, seen), outputs(model, seen))
 
 
+@pytest.mark.parametrize("method", [*WIDENING, LoRA(rank=2)], ids=lambda one: one.name)
+def test_the_log_counts_what_trains(method: Any) -> None:
+    with adapted("discrete", KINDS["discrete"].task(), _recipe(method)) as model:
+        before = {name: one.clone() for name, one in model.policy.named_parameters()}
+        model.learn(64)
+        logged = model.logger.name_to_value
+        changed = sum(
+            int((one != before[name]).sum()) for name, one in model.policy.named_parameters()
+        )
+        count = logged["transfer/trainable_params"]
+        if method.name == "lora":
+            critic = sum(
+                one.numel()
+                for name, one in model.policy.named_parameters()
+                if name.startswith(("mlp_extractor.value_net", "value_net"))
+            )
+            assert count == critic + logged["transfer/lora/trainable_params"]
+        else:
+            assert changed == count
+
+
 def test_the_description_says_what_was_added() -> None:
     for method, words in (
         # Source: 8 x 4 + 8 and 8 x 8 + 8, and 2 x 8 of the head; zeros: twice 8 x 6, or once.

@@ -208,7 +208,7 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
     ({"pad_inputs": True, "inputs": [0]}, "both given"),
     ({"critic": "keep", "refit_rollouts": 2}, "refit_rollouts=2 is for critic='refit'"),
     ({"critic": "reset", "refit_rollouts": 2}, "refit_rollouts=2 is for critic='refit'"),
-    ({"select": "zero_shot", "freeze": ["trunk"]}, "select chooses freeze itself"),
+    ({"select": "zero_shot", "freeze": ["trunk"]}, "chooses freeze itself: drop"),
     ({"select": "zero_shot", "critic": "reset", "lr_decay": 0.5}, "chooses critic, lr_decay"),
 ]
 

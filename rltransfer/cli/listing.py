@@ -31,7 +31,9 @@ def ls(args: argparse.Namespace) -> int:
 
 def show(args: argparse.Namespace) -> int:
     """Show one thing by name, or an agent by its path."""
-    found = [text for text in (look(args.name) for look in _LOOKS) if text]
+    # A recipe may be named like the method that it uses, and explain it too.
+    texts = dict.fromkeys(look(args.name) for look in _LOOKS)
+    found = [text for text in texts if text and not any(text in t for t in texts if t != text)]
     if not found:
         known = [*agents(), *pairs(), *tasks(), *PRESETS, *METHODS]
         raise UnknownName(suggest(args.name, known, kind="agent, pair, task, recipe or method"))
@@ -93,7 +95,13 @@ def _show_task(name: str) -> str:
 
 
 def _show_recipe(name: str) -> str:
-    return f"recipe {name}: {PRESETS[name].to_json()}" if name in PRESETS else ""
+    """The fields of a recipe, and what its methods do."""
+    if name not in PRESETS:
+        return ""
+    used = [methods.shown(one.name) for one in PRESETS[name].methods]
+    fields = f"recipe {name}: {PRESETS[name].to_json()}"
+    rest = "all other fields have the defaults that help(rltransfer.Recipe) explains"
+    return "\n\n".join([f"{fields}\n{rest}", *used])
 
 
 _LOOKS = (_show_agent, _show_pair, _show_task, _show_recipe, methods.shown)

@@ -38,11 +38,13 @@ def listed() -> list[tuple[str, ...]]:
 
 
 def shown(name: str) -> str:
-    """What there is to say about a method; empty if there is none of that name."""
-    if name not in METHODS:
+    """What there is to say about a method, by its name or its class's; empty if there is none."""
+    kinds = {**METHODS, **{kind.__name__: kind for kind in METHODS.values()}}
+    if name not in kinds:
         return ""
-    kind = METHODS[name]
-    return f"method {name}: Recipe({kind.role}={kind.__name__}({_defaults(kind)}))\n{kind.__doc__}"
+    kind = kinds[name]
+    made = f"{kind.__name__}({_defaults(kind)})"
+    return f"method {kind.name}: Recipe({kind.role}={made})\n{kind.__doc__}"
 
 
 def _method(text: str) -> Method:

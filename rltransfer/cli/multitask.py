@@ -45,10 +45,12 @@ def add_flags(
     words = "preset: head trains all but the shared layers (default full)"
     p.add_argument("--recipe", help=words)
     p.add_argument("--freeze", metavar="GROUP", help="layer groups that do not train", **several)
-    p.add_argument("--thaw", metavar="GROUP=FRACTION", type=number, **several)
+    words = "frozen groups train again from this fraction of training"
+    p.add_argument("--thaw", metavar="GROUP=FRACTION", type=number, help=words, **several)
     p.add_argument("--reset", metavar="GROUP", help="layer groups that start fresh", **several)
     p.add_argument("--lr-decay", type=float, help="learning-rate factor per layer below the heads")
-    p.add_argument("--lr-scale", metavar="GROUP=FACTOR", type=number, **several)
+    words = "learning-rate factors"
+    p.add_argument("--lr-scale", metavar="GROUP=FACTOR", type=number, help=words, **several)
     words = "shares of the environments, such as A=2,B=1, or progress: more where returns change"
     p.add_argument("--weights", type=names, help=words)
     p.add_argument("--gamma", metavar="TASK=GAMMA", type=number, help="discount factors", **several)

@@ -65,7 +65,7 @@ def _pretrain(sub: Any) -> None:
     p.add_argument("--tasks", action="extend", type=_names, help=words)
     p.add_argument("--steps", type=int, required=True, help="environment steps")
     p.add_argument("--out", type=Path, required=True, help="path of the agent, without suffix")
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--seed", type=int, default=0, help="(default 0)")
     words = "(default ppo, or that of --start)"
     p.add_argument("--algorithm", choices=list(TRANSFER_ALGORITHMS), help=words)
     words = "parallel environments, of each task (default 8)"
@@ -82,14 +82,21 @@ def _finetune(sub: Any) -> None:
     p.add_argument("source", help=_AGENT)
     p.add_argument("target", help="Gymnasium id, or module:Id")
     p.add_argument("--steps", type=int, required=True, help="environment steps on the target")
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--seed", type=int, default=0, help="(default 0)")
     p.add_argument("--out", type=Path, default=None, help="folder (default runs/SOURCE__TARGET...)")
-    words = "a name of `rltransfer ls recipes`, or a recipe's JSON file (default auto)"
+    words = "a name of `rltransfer ls recipes`, or a recipe's JSON file (default auto; full where "
+    words += "--method or one of the flags below says what to do)"
     p.add_argument("--recipe", help=words)
-    words = "methods to add, see `rltransfer ls methods`"
+    words = "methods to add to the recipe, which may not be auto; see `rltransfer ls methods`"
     _several(p, "--method", dest="methods", metavar="NAME[:FIELD=VALUE,...]", help=words)
     _several(p, "--freeze", metavar="GROUP", help="layer groups that do not train")
-    _several(p, "--thaw", metavar="GROUP=FRACTION", type=_pair, help="... until then")
+    _several(
+        p,
+        "--thaw",
+        metavar="GROUP=FRACTION",
+        type=_pair,
+        help="frozen groups train again from this fraction of training",
+    )
     _several(p, "--reset", metavar="GROUP", help="layer groups that start fresh")
     p.add_argument("--lr-decay", type=float, help="learning-rate factor per layer below the heads")
     _several(p, "--lr-scale", metavar="GROUP=FACTOR", type=_pair, help="learning-rate factors")

@@ -48,7 +48,7 @@ class Finetuned:
             low, high = known.normalize(first), known.normalize(last)
             scale = f" (normalized {low:.2f} -> {high:.2f})"
         where = f"\nwritten to {self.folder}" if self.folder else ""
-        choice = f"\nauto: {self.run.choice}" if self.run.choice else ""
+        choice = f"\n{self.run.spec.label}: {self.run.choice}" if self.run.choice else ""
         return (
             f"{self.run.spec.target}: mean return {first:.1f} -> {last:.1f}{scale} "
             f"after {self.run.steps[-1]:,} steps{choice}{where}"

@@ -93,6 +93,7 @@ def legend(summary: Summary) -> list[str]:
         *lines,
         "ratio: AUC gain by AUC of scratch; forward: AUC gain by the room left to a score of 1",
         "steps: mean, and how many runs got there; >=: the others count with the whole budget",
+        "speed-up: ~ where both numbers of steps are bounds, so that their ratio is neither",
         "break-even: targets after which the steps saved repay the source; never: none were saved",
     ]
 

@@ -215,7 +215,8 @@ class TransferMixin(OnPolicyAlgorithm):
             return
         scheduler = self.transfer.scheduler
         base = self.lr_schedule(self._current_progress_remaining)
-        self.logger.record("transfer/trainable_params", scheduler.trainable)
+        withheld = self.transfer.terms.withheld if self.transfer.terms else 0
+        self.logger.record("transfer/trainable_params", scheduler.trainable - withheld)
         for name in scheduler.plans:
             self.logger.record(f"transfer/lr/{name}", scheduler.rate(name, base))
         for name, distance in drift(self).items():

@@ -105,6 +105,14 @@ class LoRATerm(Term):
             eps=EPSILON,
         )
 
+    @property
+    def withheld(self) -> int:
+        """Matrices and biases that would train, less the factors of these matrices."""
+        layers = [one for one in self.layers.values() if one.weight.requires_grad]
+        factors = sum(one.left.numel() + one.right.numel() for one in layers)
+        biases = sum(one.numel() for one in self._biases if one.requires_grad)
+        return sum(one.weight.numel() for one in layers) + biases - factors
+
     def differentiated(self) -> None:
         """Take gradients over, and clip them."""
         for bias in self._biases:

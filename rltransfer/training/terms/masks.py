@@ -44,6 +44,12 @@ class MaskTerm(Term):
         """Number of entries that do not train."""
         return sum(int((~mask).sum()) for mask in self.masks.values())
 
+    @property
+    def withheld(self) -> int:
+        """Those of them whose parameter would train."""
+        masks = self.masks.items()
+        return sum(int((~m).sum()) for key, m in masks if self._parameters[key].requires_grad)
+
     @torch.no_grad()
     def differentiated(self) -> None:
         """Zero gradients."""

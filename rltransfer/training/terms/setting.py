@@ -94,11 +94,11 @@ class Setting:
     def _require_same_observations(self) -> None:
         source, target = self.agent.observation_space, self.model.observation_space
         mapped = self.recipe.inputs is not None or self.recipe.pad_inputs
+        shown = ", as the recipe pads or maps inputs" if mapped else f", {target}"
         if mapped or not same_arrays(source, target):
             raise RecipeError(
                 f"a method of the recipe shows the learner what the source observes on its own "
-                f"task, {source}, which is not what the target shows"
-                f"{', as the recipe maps inputs' if mapped else f', {target}'}: register the "
+                f"task, {source}, which is not what the target shows{shown}: register the "
                 "target with a Gymnasium wrapper that shows what the source saw, or take a method "
                 "that works in the target's states, such as Kickstart()"
             )

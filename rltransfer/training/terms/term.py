@@ -98,6 +98,11 @@ class Term:
     strength = 1.0
     waits = False
 
+    @property
+    def withheld(self) -> int:
+        """Entries of weights that do not train now, less those that train in their place."""
+        return 0
+
     def take(self, seen: Seen) -> None:
         """Learn from a rollout instead of PPO."""
 

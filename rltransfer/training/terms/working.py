@@ -78,6 +78,11 @@ class Working:
                     total = weighted if total is None else total + weighted
         return total
 
+    @property
+    def withheld(self) -> int:
+        """Entries of weights that terms keep from training now."""
+        return sum(term.withheld for term in self.terms)
+
     def differentiated(self) -> None:
         """Let terms change gradients."""
         for term in self.terms:
