@@ -21,11 +21,11 @@ compare() {
 }
 
 for name in CartPole-v1 MountainCar-v0 LunarLander-v2 HalfCheetah-v3; do fetch "$name"; done
-compare CartPole-v1 cartpole-heavy-pole --recipes full,auto
-compare MountainCar-v0 mountaincar-weak --recipes full,auto
-compare LunarLander-v2 lunarlander-heavy --recipes full,auto --steps 100000 --points 10
+compare CartPole-v1 cartpole-heavy-pole --recipes full,by-zero-shot
+compare MountainCar-v0 mountaincar-weak --recipes full,by-zero-shot
+compare LunarLander-v2 lunarlander-heavy --recipes full,by-zero-shot --steps 100000 --points 10
 short="--steps 50000 --points 10 --episodes 10"
-compare HalfCheetah-v3 halfcheetah-slippery --recipes full,auto $short
+compare HalfCheetah-v3 halfcheetah-slippery --recipes full,by-zero-shot $short
 mkdir -p "$out/frozen"
 cp -r "$out/halfcheetah-slippery/halfcheetah-slippery" "$out/frozen/" # the same scratch runs
 rltransfer benchmark --source "$out/agents/HalfCheetah-v3" --pair halfcheetah-slippery --seeds 5 \

@@ -56,7 +56,7 @@ CONTROLLED = (
     "acrobot-heavy",
     "mountaincar-continuous-weak",
 )
-RECIPES = (SCRATCH, "full", "head", "gradual", "auto")
+RECIPES = (SCRATCH, "full", "head", "gradual", "by-zero-shot")
 UNRELATED = {
     "cartpole": "acrobot",
     "acrobot": "cartpole",

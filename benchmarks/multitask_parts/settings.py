@@ -80,7 +80,7 @@ SETTINGS: dict[str, Settings] = {
             "rlt/CartPoleHeavyCart-v0",
         ],
         "targets": ["rlt/CartPoleLong-v0", "rlt/CartPoleFar-v0", "rlt/CartPoleSlowControl-v0"],
-        "recipes": ["full", "auto", "head"],
+        "recipes": ["full", "by-zero-shot", "head"],
         "gamma": 0.98,
         "steps_per_task": 50_000,
         "n_envs": 8,
