@@ -12,6 +12,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.monitor import Monitor
 from transfer_cases import KINDS, adapted, source
 
@@ -302,6 +303,21 @@ def test_shaping_leads_to_rewards_that_are_not_found_alone(walker: Agent) -> Non
     model = rlt.adapt(walker, CHAIN, shaped, seed=1, learning_rate=3e-3, **SMALL)
     model.learn(12_000)
     assert rlt.evaluate(model, CHAIN, episodes=5).mean == 1.0  # as that of the task
+
+
+def test_the_size_of_what_is_added_is_logged(walker: Agent) -> None:
+    sizes: list[Any] = []
+
+    class Keep(KVWriter):
+        def write(self, key_values: Any, key_excluded: Any, step: int = 0) -> None:
+            sizes.append(key_values["transfer/shaping/added"])
+
+    for scale in (1.0, 3.0):
+        shaped = FRESH.but(guide=Shaping(scale=scale))
+        model = rlt.adapt(walker, CHAIN, shaped, seed=0, **SMALL)
+        model.set_logger(Logger(None, [Keep()]))
+        model.learn(256)
+    assert sizes[1] == pytest.approx(3 * sizes[0], rel=1e-3) and sizes[0] > 0
 
 
 def test_values_of_normalized_rewards_are_put_back_into_the_tasks_unit() -> None:

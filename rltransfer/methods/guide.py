@@ -69,7 +69,7 @@ class Shaping(Method):
     Adds ``scale * (gamma * V(s') - V(s))``, with V the source's critic in units of its task's
     reward, and ``V(s') = 0`` where an episode ended, but not where a time limit cut it. The best
     policy stays the best, and actions need not be the source's. Logged returns and evaluations are
-    the task's own.
+    the task's own; ``transfer/shaping/added`` is the mean size of what rewards got.
 
     The source's critic is no longer right about the rewards that the learner sees:
     ``critic="auto"`` refits its head, and ``critic="keep"`` is refused.

@@ -24,7 +24,7 @@ from rltransfer.errors import BadArgument
 from rltransfer.training.critic import CriticRefit
 from rltransfer.training.divergence import divergence_named, require_finite
 from rltransfer.training.engine import ContribEngine, EnginePPO
-from rltransfer.training.guides import Guide
+from rltransfer.training.guides import Guide, shaping_of
 from rltransfer.training.plasticity import due, plasticity
 from rltransfer.training.schedule import GroupScheduler
 from rltransfer.training.terms import Working
@@ -173,6 +173,9 @@ class TransferMixin(OnPolicyAlgorithm):
         going_on = super().collect_rollouts(*args, **kwargs)
         if self.transfer and self.transfer.guide:
             self._count_guide(self.transfer.guide)
+        shaping = shaping_of(self.env)
+        if shaping:
+            self._log_methods({f"shaping/{name}": value for name, value in shaping.log().items()})
         return going_on
 
     def _count_guide(self, guide: Guide) -> None:

@@ -2,6 +2,6 @@
 
 from rltransfer.training.guides.horizon import Horizon
 from rltransfer.training.guides.jump_start import Act, Guide, Guided, require_finite
-from rltransfer.training.guides.shaping import ShapedVecEnv
+from rltransfer.training.guides.shaping import ShapedVecEnv, shaping_of
 
-__all__ = ["Act", "Guide", "Guided", "Horizon", "ShapedVecEnv", "require_finite"]
+__all__ = ["Act", "Guide", "Guided", "Horizon", "ShapedVecEnv", "require_finite", "shaping_of"]

@@ -35,6 +35,7 @@ class ShapedVecEnv(VecEnvWrapper):
         self._potential = potential
         self._gamma = gamma
         self._here = np.zeros(venv.num_envs, np.float32)
+        self._added: list[float] = []
 
     def reset(self) -> VecEnvObs:
         """Reset, and see how promising the first states are."""
@@ -51,9 +52,24 @@ class ShapedVecEnv(VecEnvWrapper):
             reached[index] = self._last(infos[index])
         shaped = rewards + self._gamma * reached - self._here
         self._here = begun
+        self._added.append(float(np.abs(shaped - rewards).mean()))
         return observations, shaped.astype(np.float32), dones, infos
+
+    def log(self) -> dict[str, float]:
+        """Mean size of what was added to a reward since the last time."""
+        added, self._added = self._added, []
+        return {"added": float(np.mean(added))} if added else {}
 
     def _last(self, info: dict[str, Any]) -> float:
         if not info.get("TimeLimit.truncated", False):
             return 0.0
         return float(self._potential(batch_of_one(info["terminal_observation"]))[0])
+
+
+def shaping_of(venv: VecEnv | None) -> ShapedVecEnv | None:
+    """Find the shaping of vectorized environments; None if there is none."""
+    while isinstance(venv, VecEnvWrapper):
+        if isinstance(venv, ShapedVecEnv):
+            return venv
+        venv = venv.venv
+    return None
