@@ -560,11 +560,31 @@ def test_with_card_changes_the_card_alone() -> None:
         (Score, {"episodes": 0}),
         (Score, {"mean": 10.0}),
         (Score, {"ci_low": float("nan")}),
+        (Card, {"name": 5}),
+        (Card, {"notes": None}),
+        (Card, {"versions": {"torch": 2}}),
+        (Card, {"score": 500.0}),
+        (Card, {"steps": 3.0}),
+        (Card, {"seed": True}),
+        (Score, {"ci_high": float("inf")}),
+        (Score, {"episodes": 2.0}),
+        (Score, {"deterministic": 1}),
+        (Score, {"seed": 0.5}),
     ],
 )
 def test_impossible_cards_are_refused(kind: type, change: dict[str, Any]) -> None:
     with pytest.raises(BadArgument):
         dataclasses.replace(CARD if kind is Card else SCORE, **change)
+
+
+def test_numbers_of_numpy_are_saved_as_plain_ones(tmp_path: Path) -> None:
+    score = dataclasses.replace(
+        SCORE, mean=np.float32(9.5), episodes=np.int64(7), deterministic=np.True_
+    )
+    given = agent().with_card(steps=np.int64(3), seed=np.uint8(1), score=score)
+    given.save(tmp_path / "a")
+    card = load(tmp_path / "a").card
+    assert (card.steps, card.seed, card.score) == (3, 1, dataclasses.replace(SCORE, episodes=7))
 
 
 def test_paths_with_and_without_suffix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

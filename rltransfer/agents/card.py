@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
+
+from rltransfer.agents.numbers import finite, whole
 from rltransfer.errors import BadArgument
+
+_SHOWN = ("name", "task")
+_TEXTS = (*_SHOWN, "command", "created", "notes", "source")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +26,10 @@ class Score:
         episodes: Number of episodes, at least 1.
         deterministic: Whether the most likely action was taken instead of a sampled one.
         seed: Seed of the evaluation episodes, or None when it is not known.
+
+    Raises:
+        BadArgument: A value is of another kind, or out of range. Numbers may be numpy's, and are
+            kept as Python's.
     """
 
     mean: float
@@ -29,8 +40,14 @@ class Score:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if self.episodes < 1:
-            raise BadArgument(f"score over {self.episodes} episodes: expected at least 1")
+        for name in ("mean", "ci_low", "ci_high"):
+            _set(self, name, finite(f"score {name}", getattr(self, name)))
+        _set(self, "episodes", whole("score episodes", self.episodes, least=1))
+        if not isinstance(self.deterministic, bool | np.bool):
+            raise BadArgument(f"deterministic is {self.deterministic!r:.60}: give True or False")
+        _set(self, "deterministic", bool(self.deterministic))
+        if self.seed is not None:
+            _set(self, "seed", whole("score seed", self.seed, least=None))
         if not self.ci_low <= self.mean <= self.ci_high:
             raise BadArgument(
                 f"score {self.mean} lies outside its interval [{self.ci_low}, {self.ci_high}]"
@@ -60,6 +77,10 @@ class Card:
         source: Agent that it was made from, or empty when it started from scratch.
         scores: Measured score on each task, by Gymnasium id, of an agent that is meant for several;
             empty for one of a single task, whose score is ``score``.
+
+    Raises:
+        BadArgument: A value is of another kind, or out of range. Numbers may be numpy's, and are
+            kept as Python's.
     """
 
     name: str
@@ -77,9 +98,27 @@ class Card:
     def __post_init__(self) -> None:
         if not self.name:
             raise BadArgument("a card needs a name, such as 'cartpole'")
-        texts = [("name", self.name), ("task", self.task), *(("scores", id) for id in self.scores)]
-        for name, text in texts:
+        self._check_texts()
+        self._check_scores()
+        _set(self, "steps", whole("card steps", self.steps))
+        if self.seed is not None:
+            _set(self, "seed", whole("card seed", self.seed, least=None))
+
+    def _check_texts(self) -> None:
+        texts = [(name, getattr(self, name)) for name in _TEXTS]
+        for name, text in [*texts, *(("versions", one) for one in self.versions.values())]:
+            if not isinstance(text, str):
+                raise BadArgument(f"card {name}={text!r:.80}: expected text")
+        for name, text in [*texts[: len(_SHOWN)], *(("scores", id) for id in self.scores)]:
             if not text.isprintable():  # a terminal would act upon it
                 raise BadArgument(f"card {name}={text!r:.80}: expected printable text")
-        if self.steps < 0:
-            raise BadArgument(f"card steps={self.steps}: expected 0 or more environment steps")
+
+    def _check_scores(self) -> None:
+        for score in (*([] if self.score is None else [self.score]), *self.scores.values()):
+            if not isinstance(score, Score):
+                raise BadArgument(f"card score is {score!r:.60}: give a Score, or None")
+
+
+def _set(card: Any, name: str, value: Any) -> None:
+    """Replace a field of a frozen card by what is kept of it."""
+    object.__setattr__(card, name, value)
