@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -17,6 +18,8 @@ from rltransfer.training.terms import Working
 from rltransfer.training.terms.masks import MaskTerm
 from rltransfer.transfer import adapt
 
+# Options that belong to the training and not to the agent, which brings the others along.
+_OF_TRAINING = ("vec", "device", "tensorboard_log")
 SEEDS_APART = 1_000
 """Between the seeds of one stage and the next, so that runs with seeds 0, 1, ... share none."""
 
@@ -42,6 +45,18 @@ class Plan:
     episodes: int = 20
     max_steps: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def of_training(self) -> dict[str, Any]:
+        """The options that are no part of the agent, and are given anew with each task."""
+        return {name: self.options[name] for name in _OF_TRAINING if name in self.options}
+
+    @cached_property
+    def rollout(self) -> int:
+        """Environment steps of a rollout, to whole numbers of which trainings are rounded up."""
+        model: Any = fresh(self.tasks[0], seed=self.seed_of(0), **self.options)
+        model.get_env().close()
+        return model.n_steps * model.n_envs
 
     def seed_of(self, index: int) -> int:
         """Seed of one stage."""
@@ -77,7 +92,7 @@ def train(
     model: Any = (
         fresh(task, seed=seed, **plan.options)
         if start is None
-        else adapt(start, task, recipe or Recipe(), seed=seed)
+        else adapt(start, task, recipe or Recipe(), seed=seed, **plan.of_training)
     )
     try:
         if masks:

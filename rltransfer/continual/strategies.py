@@ -97,6 +97,9 @@ class Distillation(Strategy):
             student=student,
             steps=int(plan.steps * self.SHARE),
             seed=plan.seed_of(index),
+            episodes=max(2, plan.episodes),  # one has no interval
+            max_steps=plan.max_steps,
+            device=plan.options.get("device", "auto"),
         )
         return curve
 
