@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from rltransfer.agents import Agent
 from rltransfer.callbacks import Curve
 from rltransfer.continual.stage import Plan, train
 from rltransfer.continual.strategy import Strategy
+from rltransfer.errors import BadArgument
 from rltransfer.layers import layer_groups
 
 FREE = -1
@@ -30,9 +32,13 @@ class PackNet(Strategy):
     Args:
         plan: The sequence.
 
+    Raises:
+        BadArgument: The steps on a task are no more than one rollout.
+
     Attributes:
         RETRAINED: Steps of training after pruning, as a part of the steps on the task: the last of
-            these, not on top of them.
+            these, not on top of them. It is larger where rounding up both parts to whole rollouts
+            would take more of these than one training does.
         owners: For each parameter of the actor, which task owns each entry; :data:`FREE` for none.
     """
 
@@ -41,6 +47,7 @@ class PackNet(Strategy):
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
         self.owners: dict[str, Tensor] = {}
+        self._before_pruning = _cut(plan.steps, self.RETRAINED, plan.rollout)
 
     def learn(self, index: int) -> Curve:
         """Learn the next task.
@@ -53,14 +60,12 @@ class PackNet(Strategy):
         """
         plan = self.plan
         last = index == len(plan.tasks) - 1
-        retrained = 0 if last else int(plan.steps * self.RETRAINED)
-        agent, curve = train(
-            plan, index, self.agent, masks=self._trainable(FREE), steps=plan.steps - retrained
-        )
+        steps = plan.steps if last else self._before_pruning
+        agent, curve = train(plan, index, self.agent, masks=self._trainable(FREE), steps=steps)
         self._claim(agent, index)
-        if retrained:
-            agent = self._pruned(agent)
-            agent, more = train(plan, index, agent, masks=self._trainable(index), steps=retrained)
+        if not last:
+            agent, rest = self._pruned(agent), plan.steps - steps
+            agent, more = train(plan, index, agent, masks=self._trainable(index), steps=rest)
             curve = _joined(curve, more)
         self.agent = agent
         self.kept.append(agent)
@@ -88,6 +93,23 @@ class PackNet(Strategy):
         for name, owners in self.owners.items():
             weights[name] = torch.where(owners == FREE, torch.zeros(()), weights[name])
         return replace(agent, weights=weights, optimizer=None)
+
+
+def _cut(steps: int, retrained: float, rollout: int) -> int:
+    """Steps before pruning: what follows is at least the given part of all.
+
+    Trainings are rounded up to whole rollouts. Where both parts would come to more than one
+    training of all steps does, the first is rounded down instead.
+    """
+    first = steps - max(1, int(steps * retrained))
+    if ceil(first / rollout) + ceil((steps - first) / rollout) > ceil(steps / rollout):
+        first -= first % rollout
+    if first == 0:
+        raise BadArgument(
+            f"steps is {steps:,}: PackNet trains before and after pruning, and a rollout takes "
+            f"{rollout:,}; give more than {rollout:,}, or make rollouts smaller by n_steps"
+        )
+    return first
 
 
 def _actor_parameters(agent: Agent) -> list[str]:
