@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from gymnasium import register
 
-from rltransfer.continual import STRATEGIES, ContinualRun, continual
-from rltransfer.continual.packnet import FREE, PackNet
+from rltransfer.continual import STRATEGIES, ContinualRun, continual, stage
+from rltransfer.continual.learning import _with_ids
+from rltransfer.continual.packnet import FREE, PackNet, _cut
 from rltransfer.continual.stage import Plan
 from rltransfer.errors import BadArgument, RecipeError, UnknownName
 from rltransfer.evaluate import evaluate
 from rltransfer.methods import EWC, Cloning
-from rltransfer.registry import spec
+from rltransfer.registry import register_task, spec
 
 TASKS = ("rlt/CartPoleSlowControl-v0", "rlt/CartPoleSwapped-v0", "rlt/CartPoleHeavyPole-v0")
 SMALL: dict[str, Any] = {
@@ -77,7 +80,7 @@ def test_the_task_is_shown_at_the_end_of_observations() -> None:
     run = continual(TASKS[:2], "finetune", steps=256, **SMALL)
     agent = run.agents[0]
     assert agent.observation_space.shape == (6,)
-    env = spec("rlt-continual/CartPoleSwapped-2of2-v0").make()
+    env = spec(agent.card.task).make()
     seen, _ = env.reset(seed=0)
     assert seen[4:].tolist() == [0, 1]
     env.close()
@@ -127,11 +130,69 @@ def test_states_of_other_tasks_are_retained(kind: Any) -> None:
         ({"tasks": (TASKS[0], "CartPole-v9")}, UnknownName, "CartPole-v1"),
         ({"seed": 1000}, BadArgument, "0 to 999"),
         ({"steps": 0}, BadArgument, "whole number"),
+        ({"tasks": (TASKS[0], None)}, BadArgument, "at least two"),
+        ({"tasks": 5}, BadArgument, "at least two"),
+        ({"tasks": ("CartPole-v1", "gymnasium:CartPole-v1")}, BadArgument, "at least two"),
+        ({"method": None}, UnknownName, "ewc"),
+        ({"seed": "a"}, BadArgument, "whole number"),
+        ({"seed": True}, BadArgument, "whole number"),
+        ({"method": "packnet", "steps": 128}, BadArgument, "more than 128"),
     ],
 )
 def test_bad_sequences_are_refused(changes: Any, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         continual(**{"tasks": TASKS, "steps": 256, **SMALL, **changes})
+
+
+def test_tasks_of_the_same_short_name_are_told_apart() -> None:
+    register("my/CartPole-v1", "gymnasium.envs.classic_control.cartpole:CartPoleEnv")
+    register_task("my/CartPole-v1", random=20, reference=100)
+    names = [_with_ids([id, TASKS[0]])[0] for id in ("CartPole-v1", "my/CartPole-v1")]
+    assert names[0] != names[1]
+    assert _with_ids(["gymnasium:CartPole-v1", TASKS[0]])[0] == names[0]
+
+
+@pytest.fixture
+def endless() -> list[str]:
+    """Two tasks without a time limit."""
+    ids = ["my/Endless-v0", "my/EndlessToo-v0"]
+    for id in ids:
+        register(id, "gymnasium.envs.classic_control.cartpole:CartPoleEnv")
+        register_task(id, random=20, reference=100)
+    return ids
+
+
+def test_a_student_is_scored_on_tasks_without_a_time_limit(endless: list[str]) -> None:
+    run = continual(iter(endless), "distill", steps=128, max_steps=30, **SMALL)
+    assert run.agents[0].card.score is not None and run.agents[0].card.score.episodes == 3
+
+
+@pytest.mark.parametrize("method", ["finetune", "packnet"])
+def test_options_of_the_training_hold_for_every_task(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+    adapt = stage.adapt
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        model = adapt(*args, **kwargs)
+        given.append((kwargs["vec"], model.tensorboard_log, str(model.device)))
+        return model
+
+    monkeypatch.setattr(stage, "adapt", watched)
+    options: Any = {"vec": "sync", "tensorboard_log": str(tmp_path), "device": "cpu"}
+    continual(TASKS[:2], method, steps=256, **SMALL, **options)
+    assert given and set(given) == {("sync", str(tmp_path), "cpu")}
+
+
+@pytest.mark.parametrize(
+    ("steps", "rollout", "first"),
+    [(20_000, 1_024, 16_000), (512, 256, 256), (384, 128, 256), (129, 128, 104), (4, 2, 2)],
+)
+def test_packnet_takes_no_more_rollouts_than_others(steps: int, rollout: int, first: int) -> None:
+    assert _cut(steps, PackNet.RETRAINED, rollout) == first
+    rollouts = [math.ceil(part / rollout) for part in (first, steps - first, steps)]
+    assert rollouts[0] + rollouts[1] == rollouts[2] and min(rollouts) > 0
 
 
 @pytest.mark.slow

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import numpy as np
 from rltransfer import metrics, registry
 from rltransfer.adapters import adapter
 from rltransfer.adapting import adapted
+from rltransfer.agents.numbers import whole
 from rltransfer.callbacks import Curve
 from rltransfer.continual.run import ContinualRun
-from rltransfer.continual.stage import Plan
+from rltransfer.continual.stage import SEEDS_APART, Plan
 from rltransfer.continual.strategies import STRATEGIES
 from rltransfer.errors import BadArgument, UnknownName, suggest
 from rltransfer.evaluate import evaluate
@@ -24,7 +26,7 @@ Progress = Callable[[int, int], None]
 
 
 def continual(
-    tasks: Sequence[str],
+    tasks: Iterable[str],
     method: str = "finetune",
     *,
     steps: int,
@@ -62,13 +64,12 @@ def continual(
     """
     check_steps(steps)
     if method not in STRATEGIES:
-        raise UnknownName(suggest(method, STRATEGIES, kind="continual method"))
-    _check_tasks(tasks)
-    if not 0 <= seed < 1_000:
-        raise BadArgument(f"seed is {seed!r}: expected 0 to 999, as each task adds 1,000")
-    listed = _with_ids(tasks) if task_ids else list(tasks)
+        raise UnknownName(suggest(str(method), STRATEGIES, kind="continual method"))
+    named, seed = _checked(tasks), whole("seed", seed)
+    if seed >= SEEDS_APART:
+        raise BadArgument(f"seed is {seed}: expected 0 to 999, as each task adds 1,000")
     plan = Plan(
-        tasks=listed,
+        tasks=_with_ids(named) if task_ids else named,
         steps=int(steps),
         seed=seed,
         points=points,
@@ -76,7 +77,7 @@ def continual(
         max_steps=max_steps,
         options=options,
     )
-    return _learn(plan, method, tasks, progress)
+    return _learn(plan, method, named, progress)
 
 
 def _learn(
@@ -125,24 +126,30 @@ def _area(task: str, curve: Curve, steps: int) -> float:
     return float(metrics.auc(grid, metrics.on_grid(curve.steps, scores, grid, hold=True)))
 
 
-def _check_tasks(tasks: Sequence[str]) -> None:
-    if isinstance(tasks, str) or len(tasks) < 2 or len(set(tasks)) < len(tasks):
-        raise BadArgument(f"tasks is {tasks!r}: give at least two different Gymnasium ids")
-    for id in tasks:
+def _checked(tasks: Iterable[str]) -> list[str]:
+    listed = [] if isinstance(tasks, str) or not isinstance(tasks, Iterable) else list(tasks)
+    ids = all(isinstance(id, str) for id in listed)
+    if not ids or len(listed) < 2 or len({registry.spec(id).id for id in listed}) < len(listed):
+        shown = listed or tasks
+        raise BadArgument(f"tasks is {shown!r:.200}: give at least two different Gymnasium ids")
+    for id in listed:
         known = registry.task(id)
         if known.random is None or known.reference is None:
             raise BadArgument(
                 f"{id} has no random and reference score, on which forgetting is measured: give "
                 "them with rltransfer.register_task(..., random=..., reference=...)"
             )
+    return listed
 
 
 def _with_ids(tasks: Sequence[str]) -> list[str]:
     """Register each task with a one-hot vector at the end of its observations."""
     found = []
     for index, id in enumerate(tasks):
-        name = id.rpartition("/")[2].rpartition("-v")[0] or id
+        full = registry.spec(id).id
+        name = full.rpartition("/")[2].rpartition("-v")[0] or "Task"
+        digest = sha256(full.encode()).hexdigest()[:8]
         one_hot = [float(other == index) for other in range(len(tasks))]
-        new = f"rlt-continual/{name}-{index + 1}of{len(tasks)}-v0"
+        new = f"rlt-continual/{name}-{digest}-{index + 1}of{len(tasks)}-v0"
         found.append(adapted(id, new, [adapter("AppendObservation", values=one_hot)]))
     return found
