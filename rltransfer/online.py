@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +12,13 @@ import numpy as np
 
 from rltransfer.agents import Agent, Card, load
 from rltransfer.agents.files import atomic_write
+from rltransfer.agents.numbers import whole
 from rltransfer.changes import Cusum, Detector
 from rltransfer.errors import BadArgument
 from rltransfer.evaluate import HELD_OUT_SEED, Evaluator
+from rltransfer.evaluation.given import require_fit
+from rltransfer.evaluation.undisturbed import seeded
+from rltransfer.methods import ROLES
 from rltransfer.presets import recipe as preset
 from rltransfer.recipe import Recipe
 from rltransfer.training.ppo import check_steps
@@ -94,7 +98,7 @@ class OnlineRun:
 
 def online(
     agent: Agent | str | Path,
-    stream: Sequence[tuple[str, int]],
+    stream: Iterable[tuple[str, int]],
     recipe: Recipe | str = "full",
     *,
     steps: int,
@@ -112,6 +116,9 @@ def online(
     plays on. Its returns are still compared with those from before the change: where they are too
     low again, it is trained on. What lasts for as many episodes as a warm-up has, or remains after
     all retries, is normal from then on; while the detector learns that, it raises no alarm.
+    Nobody measures what a fine-tuned agent scores, so recipes that choose by a score go on to
+    compare with that of the first agent where a task has no reference. All that can be checked
+    without acting is, before the first episode.
 
     Args:
         agent: An agent, the name of a zoo agent, or a path.
@@ -130,24 +137,29 @@ def online(
     Raises:
         UnknownName: There is no such agent, task, recipe or hyperparameter.
         SpaceMismatch: The agent's spaces are not those of a task.
-        BadArgument: A number is out of range, or the stream is empty.
+        BadArgument: A number is out of range, the stream is empty, or a task has no time limit.
         RecipeError: The recipe does not fit.
     """
     check_steps(steps)
     if type(retries) is not int or retries < 1:
         raise BadArgument(f"retries is {retries!r}: give a whole number, at least 1")
     wanted, watch = preset(recipe), _Watch(Detector(detector), retries)
-    agent = agent if isinstance(agent, Agent) else load(agent)
+    agent, seed = agent if isinstance(agent, Agent) else load(agent), whole("seed", seed)
+    reference = agent.card.score
     returns: list[float] = []
     retrainings: list[Retraining] = []
     tasks, played, player = _episodes(stream), 0, _Player(agent, deterministic, max_steps)
+    for task in dict.fromkeys(tasks):
+        player.check(task)
+        _check_training(agent, task, wanted, seed, options)
     for index, task in enumerate(tasks):
         result = player.play(task, HELD_OUT_SEED + index)
         returns.append(result.mean)
         played += result.steps
         if watch.alarms(result.mean):
             model_seed = seed + len(retrainings)
-            agent, spent = _finetuned(agent, task, wanted, steps, seed=model_seed, **options)
+            source = agent.with_card(score=reference)
+            agent, spent = _finetuned(source, task, wanted, steps, seed=model_seed, **options)
             retrainings.append(Retraining(episode=index, task=task, steps=spent))
             player = _Player(agent, deterministic, max_steps)
     return OnlineRun(
@@ -186,12 +198,27 @@ class _Player:
         self._model, self._normalization = agent.build(), agent.normalization
         self._deterministic, self._max_steps = deterministic, max_steps
 
+    def check(self, task: str) -> None:
+        """Refuse a task that cannot be played."""
+        with Evaluator(task, episodes=1, max_steps=self._max_steps) as evaluator:
+            require_fit(self._model, evaluator.envs[0], task, self._normalization)
+
     def play(self, task: str, seed: int) -> Any:
         """Play one episode."""
         with Evaluator(task, episodes=1, seed=seed, max_steps=self._max_steps) as evaluator:
             return evaluator.run(
                 self._model, deterministic=self._deterministic, normalization=self._normalization
             )
+
+
+def _check_training(
+    agent: Agent, task: str, recipe: Recipe, seed: int, options: Mapping[str, Any]
+) -> None:
+    """Refuse what could not be trained, without the methods and selectors that would act."""
+    acting = {role: () for role in ROLES if role != "grow"}
+    with seeded(seed):
+        model = adapt(agent, task, recipe.but(select=None, **acting), seed=seed, **options)
+        model.get_env().close()  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def _finetuned(
@@ -215,11 +242,15 @@ def _finetuned(
         model.get_env().close()  # pyright: ignore[reportOptionalMemberAccess]
 
 
-def _episodes(stream: Sequence[tuple[str, int]]) -> tuple[str, ...]:
+def _episodes(stream: Iterable[tuple[str, int]]) -> tuple[str, ...]:
     """The task of each episode."""
-    for _, count in stream:
-        if type(count) is not int or count < 1:
-            raise BadArgument(f"the stream has {count!r} episodes: give whole numbers, at least 1")
-    if not stream:
+    try:
+        pairs = [(task, count) for task, count in stream]
+    except (TypeError, ValueError) as error:
+        raise BadArgument(
+            f"stream is {stream!r:.80}: give tasks and episodes, [('CartPole-v1', 50)]"
+        ) from error
+    if not pairs:
         raise BadArgument("the stream is empty: give tasks and episodes, [('CartPole-v1', 50)]")
-    return tuple(task for task, count in stream for _ in range(count))
+    counts = [whole("the number of episodes in the stream", count, least=1) for _, count in pairs]
+    return tuple(task for (task, _), count in zip(pairs, counts, strict=True) for _ in range(count))

@@ -5,12 +5,15 @@ import math
 import numpy as np
 import pytest
 import torch
+from gymnasium import register
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 
 from rltransfer.agents import load
 from rltransfer.changes import Cusum, Detector, alarms
 from rltransfer.errors import BadArgument, SpaceMismatch, UnknownName
 from rltransfer.evaluate import evaluate
-from rltransfer.online import _Watch, online
+from rltransfer.online import _Player, _Watch, online
+from rltransfer.recipe import Recipe
 from rltransfer.zero_shot import zero_shot
 
 SWAPPED = "rlt/CartPoleSwapped-v0"
@@ -112,8 +115,51 @@ def test_streams_that_cannot_be_played_are_refused():
         online("cartpole", [("CartPole-v1", 1)], steps=10, retries=0)
     with pytest.raises(UnknownName):
         online("cartpole", [("CartPole-v1", 1)], "fulll", steps=10)
-    with pytest.raises(SpaceMismatch):
-        online("cartpole", [("Pendulum-v1", 1)], steps=10)
+    for wrong in (5, "CartPole-v1", ["CartPole-v1"], [("CartPole-v1", 1, 1)]):
+        with pytest.raises(BadArgument, match="give tasks and episodes"):
+            online("cartpole", wrong, steps=10)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("second", "options", "error"),
+    [
+        ("Pendulum-v1", {}, SpaceMismatch),
+        ("CartPole-v7", {}, UnknownName),
+        ("my/Endless-v0", {}, BadArgument),
+        ("CartPole-v1", {"learning_rte": 3}, UnknownName),
+        ("CartPole-v1", {"seed": "x"}, BadArgument),
+        ("CartPole-v1", {"recipe": Recipe(freeze=["trunc"])}, UnknownName),
+    ],
+)
+def test_nothing_is_played_before_all_is_checked(second, options, error, monkeypatch):
+    register("my/Endless-v0", "gymnasium.envs.classic_control.cartpole:CartPoleEnv")
+    played = []
+    monkeypatch.setattr(_Player, "play", lambda *given: played.append(given))
+    with pytest.raises(error):
+        online("cartpole", [("CartPole-v1", 1), (second, 1)], **{"steps": 10, **options})
+    assert not played
+
+
+class _Cut(CartPoleEnv):
+    """Ends every episode after 10 steps: there is nothing to learn."""
+
+    def reset(self, **options):
+        self.taken = 0
+        return super().reset(**options)
+
+    def step(self, action):
+        self.taken += 1
+        state, reward, ended, cut, info = super().step(action)
+        return state, reward, ended or self.taken >= 10, cut, info
+
+
+def test_auto_goes_on_to_compare_with_the_score_of_the_first_agent():
+    register("my/Cut-v0", lambda **given: _Cut(**given), max_episode_steps=500)
+    settings = {"detector": Cusum(warmup=4), "n_envs": 2, "n_steps": 64, "batch_size": 64}
+    stream = iter([("CartPole-v1", 4), ("my/Cut-v0", 6)])
+    run = online("cartpole", stream, "auto", steps=512, **settings)
+    assert len(run.returns) == 10 and len(run.retrainings) >= 2
+    assert run.agent.card.score is None, "what nobody measured is not on the card"
 
 
 def test_a_matrix_is_what_single_evaluations_say(tmp_path):
