@@ -25,7 +25,7 @@ import numpy as np
 
 import rltransfer as rlt
 from rltransfer import registry
-from rltransfer.agents.files import atomic_write
+from rltransfer.agents.files import atomic_write, csv_of
 from rltransfer.callbacks import Evaluate
 from rltransfer.errors import TransferError
 from rltransfer.experiments import folders
@@ -52,7 +52,7 @@ RANGES = {
 }
 SETTINGS: dict[str, Any] = {"n_envs": 10, "n_steps": 128, "learning_rate": 1e-3}
 POINTS, EPISODES = 8, 10
-HEADER = "start,target,seed,zero_shot,auc,auc_scratch,gain"
+HEADER = ("start", "target", "seed", "zero_shot", "auc", "auc_scratch", "gain")
 
 
 def starts(steps: int, seed: int) -> dict[str, rlt.Agent]:
@@ -153,8 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TransferError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    lines = [HEADER, *(",".join(map(str, row)) for row in rows), ""]
-    atomic_write(args.out / "meta.csv", "\n".join(lines).encode())
+    atomic_write(args.out / "meta.csv", csv_of([HEADER, *rows]))
     atomic_write(args.out / "meta.md", page(rows, _heading(given, args, begun)).encode())
     print(f"written to {args.out}")
     return 0

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rltransfer.agents import Agent, Card, load
-from rltransfer.agents.files import atomic_write
+from rltransfer.agents.files import atomic_write, csv_of
 from rltransfer.agents.numbers import whole
 from rltransfer.changes import Cusum, Detector
 from rltransfer.errors import BadArgument
@@ -79,9 +79,9 @@ class OnlineRun:
         Raises:
             NotWritable: It could not be written; what was there before is unharmed.
         """
-        rows = zip(self.tasks, self.returns.tolist(), strict=True)
-        lines = [f"{i},{task},{one},{int(i in self.alarms)}" for i, (task, one) in enumerate(rows)]
-        atomic_write(Path(path), "\n".join(["episode,task,return,alarm", *lines, ""]).encode())
+        played = enumerate(zip(self.tasks, self.returns.tolist(), strict=True))
+        rows = [(i, task, one, int(i in self.alarms)) for i, (task, one) in played]
+        atomic_write(Path(path), csv_of([("episode", "task", "return", "alarm"), *rows]))
         return Path(path)
 
     def __str__(self) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from rltransfer import registry
 from rltransfer.agents import Agent
-from rltransfer.agents.files import atomic_write
+from rltransfer.agents.files import atomic_write, csv_of
 from rltransfer.errors import BadArgument, SpaceMismatch
 from rltransfer.evaluate import HELD_OUT_SEED, Evaluator
 from rltransfer.evaluation.given import load_if_named
@@ -20,7 +20,7 @@ from rltransfer.metrics import bootstrap_interval
 
 __all__ = ["ZeroShot", "zero_shot"]
 
-HEADER = "agent,task,unit,mean,ci_low,ci_high,episodes"
+HEADER = ("agent", "task", "unit", "mean", "ci_low", "ci_high", "episodes")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,13 +65,12 @@ class ZeroShot:
         Raises:
             NotWritable: It could not be written; what was there before is unharmed.
         """
-        mean, ci, lines = self.mean, self.ci, [HEADER]
+        mean, ci, rows = self.mean, self.ci, []
         for i, agent in enumerate(self.agents):
             for j, task in enumerate(self.tasks):
                 unit = "normalized" if self.normalized[j] else "return"
-                ends = f"{ci[i, j, 0]},{ci[i, j, 1]}"
-                lines.append(f"{agent},{task},{unit},{mean[i, j]},{ends},{self.scores.shape[2]}")
-        atomic_write(Path(path), ("\n".join(lines) + "\n").encode())
+                rows.append((agent, task, unit, mean[i, j], *ci[i, j], self.scores.shape[2]))
+        atomic_write(Path(path), csv_of([HEADER, *rows]))
         return Path(path)
 
     def __str__(self) -> str:

@@ -1,5 +1,6 @@
 """Changes that are found, agents that are fine-tuned for them, and what agents do unchanged."""
 
+import csv
 import math
 
 import numpy as np
@@ -94,7 +95,9 @@ def test_an_agent_is_trained_when_the_world_changes_and_not_before(tmp_path):
     assert run.returns[:6].min() == 500 and run.returns[6] < 20
     assert run.returns[-1] > 100
     assert run.agent.card.task == SWAPPED and run.agent.card.source == "cartpole"
-    lines = run.write_csv(tmp_path / "run.csv").read_text().splitlines()
+    with run.write_csv(tmp_path / "run.csv").open() as file:
+        assert [float(row["return"]) for row in csv.DictReader(file)] == run.returns.tolist()
+    lines = (tmp_path / "run.csv").read_text().splitlines()
     assert len(lines) == 15 and lines[7].startswith(f"6,{SWAPPED},") and lines[7].endswith(",1")
     assert "fine-tuned" in str(run)
 
@@ -180,6 +183,13 @@ def test_a_matrix_is_what_single_evaluations_say(tmp_path):
     assert "rlt/CartPoleWeak-v0 (return)" in str(matrix)
     lines = matrix.write_csv(tmp_path / "matrix.csv").read_text().splitlines()
     assert len(lines) == 9 and lines[4] == "cartpole,Pendulum-v1,normalized,nan,nan,nan,4"
+
+
+def test_names_with_commas_stay_in_their_column(tmp_path):
+    matrix = zero_shot({"a pole, balanced": "cartpole"}, ["CartPole-v1"], episodes=2)
+    with matrix.write_csv(tmp_path / "matrix.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["agent"] == "a pole, balanced" and row["episodes"] == "2"
 
 
 def test_matrices_that_cannot_be_are_refused():

@@ -66,6 +66,24 @@ def test_continual_methods_are_compared_and_finished_sequences_reused(tmp_path: 
     assert len(rows) == 2 * 2 * 6 * 5
 
 
+def test_starts_are_written_as_they_are_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import meta
+
+    row = ("reptile, randomized", meta.HELD_OUT[0], 0, 0.25, 0.5, 0.25, 0.25)
+    monkeypatch.setattr(meta, "run", lambda *_: [row])
+    monkeypatch.setattr(meta, "page", lambda *_: "")
+    assert meta.main(["--out", str(tmp_path)]) == 0
+    for path in (tmp_path / "meta.csv", meta.OUT / "meta.csv"):
+        with path.open() as file:
+            rows = list(csv.DictReader(file))
+        assert "reptile, randomized" in {one["start"] for one in rows}
+        assert all(
+            float(one["gain"]) == float(one["auc"]) - float(one["auc_scratch"]) for one in rows
+        )
+
+
 @pytest.mark.slow
 def test_the_strategy_table_in_tiny(tmp_path: Path) -> None:
     command = [sys.executable, str(BENCHMARKS / "strategies.py"), "--pairs", "cartpole-swapped"]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
+import io
 import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from rltransfer.errors import BadArgument, BadCheckpoint, NotWritable
 
@@ -34,6 +37,17 @@ def atomic_write(path: str | Path, content: bytes) -> None:
     except BaseException:
         discard(temporary)
         raise
+
+
+def csv_of(rows: Iterable[Iterable[Any]]) -> bytes:
+    """Write rows as CSV; cells with commas or quotes are quoted.
+
+    Args:
+        rows: Cells, the header first.
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
 
 
 def stage(path: str | Path, content: bytes) -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ import numpy as np
 
 from rltransfer import metrics
 from rltransfer.agents import Agent
-from rltransfer.agents.files import atomic_write
+from rltransfer.agents.files import atomic_write, csv_of
 from rltransfer.errors import BadArgument
 
 
@@ -96,12 +94,9 @@ class ContinualRun:
         Raises:
             NotWritable: It could not be written.
         """
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["after", *self.tasks])
-        for label, row in zip(["untrained", *self.tasks], self.scores, strict=True):
-            writer.writerow([label, *(f"{value:.6g}" for value in row)])
-        atomic_write(Path(path), text.getvalue().encode())
+        labelled = zip(["untrained", *self.tasks], self.scores, strict=True)
+        rows = [(label, *(f"{value:.6g}" for value in row)) for label, row in labelled]
+        atomic_write(Path(path), csv_of([("after", *self.tasks), *rows]))
         return Path(path)
 
     def __str__(self) -> str:
