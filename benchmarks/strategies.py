@@ -89,6 +89,7 @@ def _write(
     out: Path, results: Sequence[Result], strategies: Mapping[str, Recipe], args: argparse.Namespace
 ) -> None:
     flags = ["--pairs", args.pairs, "--seeds", str(args.seeds)]
+    flags += ["--first-seed", str(args.first_seed)] if args.first_seed else []
     flags += ["--strategies", args.strategies] if args.strategies else []
     flags += ["--no-controls"] if args.no_controls else []
     command = shlex.join(["python", "benchmarks/strategies.py", *flags])
