@@ -76,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace, command: str) -> int:
     """Run what is missing, and write the page."""
-    fallback = Path(tempfile.mkdtemp(prefix="similarity-")) if args.smoke else None
+    needed = args.smoke and not (args.runs and args.out)
+    fallback = Path(tempfile.mkdtemp(prefix="similarity-")) if needed else None
     runs: Path = args.runs or (fallback / "runs" if fallback else RUNS)
     out: Path = args.out or fallback or OUT
     names = args.pairs.split(",") if args.pairs else list(_pairs(args.smoke))

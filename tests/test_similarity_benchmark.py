@@ -124,6 +124,19 @@ def test_the_page_says_what_is_clear_and_what_is_not() -> None:
     assert rows[-1]["spearman"] == "", "what is not known is left empty"
 
 
+@pytest.mark.parametrize("given", [("runs", "out"), ("runs",), ()])
+def test_a_folder_is_made_only_where_it_is_needed(
+    given: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command.tempfile, "tempdir", str(tmp_path))
+    for name in ("_case", "_wanted", "_train", "write"):
+        monkeypatch.setattr(command, name, lambda *_: [])
+    monkeypatch.setattr(command, "measure_all", lambda *_: {})
+    flags = [part for name in given for part in (f"--{name}", str(tmp_path / name))]
+    assert command.main(["--smoke", *flags]) == 0
+    assert len(list(tmp_path.glob("similarity-*"))) == (len(given) < 2)
+
+
 @pytest.mark.slow
 def test_a_command_writes_a_page_and_tables_and_repeats_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
