@@ -28,7 +28,7 @@ import torch
 from rltransfer import metrics
 from rltransfer.agents.files import atomic_write
 from rltransfer.continual import STRATEGIES, ContinualRun, continual
-from rltransfer.errors import TransferError
+from rltransfer.errors import BadCheckpoint, TransferError
 from rltransfer.experiments import folders
 from rltransfer.pretrain import versions
 from rltransfer.training.threads import cores
@@ -99,16 +99,19 @@ def learn(method: str, seed: int, steps: int, runs: Path) -> str:
 
 
 def read(method: str, seed: int, steps: int, runs: Path) -> ContinualRun:
-    """Read what one sequence came to."""
-    data = json.loads(_path(method, seed, steps, runs).read_text())
+    """Read what one sequence came to.
+
+    Raises:
+        BadCheckpoint: The file is damaged.
+    """
+    path = _path(method, seed, steps, runs)
+    try:
+        data = json.loads(path.read_text())
+        scores, areas = (np.array(data[name], dtype=float) for name in ("scores", "areas"))
+    except (ValueError, TypeError, KeyError) as error:
+        raise BadCheckpoint(f"{path} is damaged: delete it, to learn it again") from error
     return ContinualRun(
-        method=method,
-        tasks=TASKS,
-        steps=steps,
-        seed=seed,
-        scores=np.array(data["scores"]),
-        areas=np.array(data["areas"]),
-        agents=[],
+        method=method, tasks=TASKS, steps=steps, seed=seed, scores=scores, areas=areas, agents=[]
     )
 
 

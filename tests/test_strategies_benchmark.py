@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import rltransfer as rlt
+from rltransfer.errors import BadCheckpoint
 from rltransfer.presets import PRESETS
 from rltransfer.recipe import Recipe
 
@@ -64,6 +65,31 @@ def test_continual_methods_are_compared_and_finished_sequences_reused(tmp_path: 
     with (tmp_path / "out" / "scores.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 * 2 * 6 * 5
+
+
+@pytest.mark.parametrize("text", ['{"scores": [[0', "[]", '{"scores": []}'])
+def test_a_damaged_sequence_is_named(text: str, tmp_path: Path) -> None:
+    import continual
+
+    (tmp_path / "finetune-256-0.json").write_text(text)
+    with pytest.raises(BadCheckpoint, match=r"finetune-256-0\.json is damaged: delete it"):
+        continual.read("finetune", 0, 256, tmp_path)
+
+
+def test_the_command_of_a_table_has_the_first_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import strategies
+
+    given = ["--first-seed", "3", "--runs", str(tmp_path), "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["strategies.py", "--pairs", "", "--no-controls", *given])
+    monkeypatch.setattr(strategies, "setup", lambda name: name)
+    monkeypatch.setattr(strategies, "run", lambda *_, **__: None)
+    monkeypatch.setattr(strategies, "markdown", lambda *_: "")
+    monkeypatch.setattr(strategies, "rows", lambda *_: "")
+    monkeypatch.setattr(strategies, "_refusals", lambda _: [])
+    assert strategies.main() == 0
+    assert "--seeds 5 --first-seed 3 --no-controls`" in (tmp_path / "table.md").read_text()
 
 
 def test_starts_are_written_as_they_are_called(
