@@ -60,6 +60,9 @@ def test_samples_are_standardized_together() -> None:
 
 def test_observations_of_any_space_become_rows() -> None:
     assert flat(spaces.Discrete(3), np.array([2, 0])).tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert flat(spaces.Discrete(3, start=1), np.array([3, 1])).tolist() == [[0, 0, 1], [1, 0, 0]]
+    pairs = spaces.MultiDiscrete([2, 3], start=[5, -1])
+    assert flat(pairs, np.array([[6, 1]])).tolist() == [[0, 1, 0, 0, 1]]
     pairs = spaces.MultiDiscrete([2, 3])
     assert flat(pairs, np.array([[1, 2]])).tolist() == [[0, 1, 0, 0, 1]]
     both = spaces.Dict({"a": spaces.Box(-1, 1, (2,)), "b": spaces.Discrete(2)})
@@ -217,6 +220,7 @@ def test_logme_prefers_features_that_explain() -> None:
     assert logme(features, explained) > 0 > useless
     assert logme(features, 100 * explained + 7) == pytest.approx(logme(features, explained))
     assert math.isnan(logme(features, np.ones(200)))
+    assert logme(np.full((200, 4), 0.5), explained) == pytest.approx(useless)
 
 
 def test_cosine_by_hand() -> None:
@@ -335,6 +339,47 @@ def test_all_kinds_of_ppo_are_measured(kind: str) -> None:
     assert not [name for name in MEASURES if math.isnan(getattr(found, name))]
 
 
+def test_a_critic_that_is_off_explains_nothing() -> None:
+    model = trained().build()
+    with torch.no_grad():
+        for one in model.policy.mlp_extractor.value_net.parameters():
+            one.zero_()
+    dead = rlt.Agent.from_model(model, card=trained().card)
+    found = similarity(dead, toy(), steps=128, device="cpu")
+    assert found.logme == pytest.approx(-1.42, abs=0.005)
+
+
+class Switches(gym.Env):
+    """Observes what is switched on."""
+
+    observation_space = spaces.Box(0, 1, (3,))
+
+    def __init__(self, action_space: spaces.Space) -> None:
+        self.action_space = action_space
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.taken = 0
+        return self.np_random.random(3, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        self.taken += 1
+        seen = self.np_random.random(3, np.float32)
+        return seen, float(np.sum(action)), self.taken >= 8, False, {}
+
+
+@pytest.mark.parametrize(
+    "actions",
+    [spaces.MultiBinary(3), spaces.MultiDiscrete([2, 3]), spaces.Discrete(3, start=1)],
+    ids=str,
+)
+def test_all_kinds_of_actions_are_measured(actions: spaces.Space) -> None:
+    gym.register("my/Switches-v0", lambda: Switches(actions), max_episode_steps=16)
+    agent = train("my/Switches-v0", 64, n_steps=16, batch_size=16)
+    found = similarity(agent, "my/Switches-v0", steps=64, device="cpu")
+    assert found.closeness == pytest.approx(1) and math.isfinite(found.gradient_cosine)
+
+
 @pytest.mark.parametrize("kind", ["maskable", "recurrent"])
 def test_other_algorithms_are_measured_as_far_as_they_can_be(kind: str) -> None:
     found = similarity(source(kind), KINDS[kind].task(), steps=128, device="cpu")
@@ -379,6 +424,12 @@ def test_a_task_may_be_a_spec() -> None:
     spec = gym.spec(toy(flip=True))
     found = similarity(trained(), spec, steps=128, device="cpu")
     assert found == similarity(trained(), spec.id, steps=128, device="cpu")
+
+
+@pytest.mark.parametrize("seed", [None, "a", True])
+def test_seeds_are_whole_numbers(seed: Any) -> None:
+    with pytest.raises(BadArgument, match="give a whole number"):
+        similarity(trained(), toy(), steps=128, seed=seed)
 
 
 def test_few_steps_are_refused() -> None:

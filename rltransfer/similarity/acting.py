@@ -102,11 +102,9 @@ def act(model: Any) -> Acted:
         np.array(buffer.values, dtype=np.float64),
         model.gamma,
     )
-    actions = torch.as_tensor(_rows(buffer.actions), device=model.device)
-    discrete = isinstance(model.action_space, spaces.Discrete)
     return Acted(
         observations=obs_as_tensor(_each(buffer.observations, _rows), model.device),
-        actions=actions.long().flatten() if discrete else actions,
+        actions=_taken(buffer.actions, model),
         advantages=torch.as_tensor(_rows(buffer.advantages), device=model.device),
         returns=_rows(returns),
     )
@@ -130,6 +128,14 @@ def teacher_of(model: Any) -> Teacher:
     """Freeze what a model is now, with the statistics through which it sees observations."""
     normalize = observation_normalizer(model.observation_space, normalization_of(model))
     return Teacher(model.policy, normalize)
+
+
+def _taken(actions: np.ndarray, model: Any) -> Tensor:
+    """Actions in the type in which the policy's distribution takes them."""
+    rows = torch.as_tensor(_rows(actions), device=model.device)
+    if isinstance(model.action_space, spaces.Discrete):
+        return rows.long().flatten()
+    return rows.float() if isinstance(model.action_space, spaces.MultiBinary) else rows
 
 
 class _Silent(BaseCallback):

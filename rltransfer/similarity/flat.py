@@ -37,7 +37,10 @@ def _rows(space: spaces.Space, batch: Any) -> np.ndarray:
     if isinstance(space, spaces.Dict):
         parts = [_rows(part, batch[key]) for key, part in space.spaces.items()]
         return np.concatenate(parts, axis=1)
-    read: Any = preprocess_obs(torch.as_tensor(np.asarray(batch)), space)
+    rows = np.asarray(batch)
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        rows = rows - space.start  # classes are counted from 0
+    read: Any = preprocess_obs(torch.as_tensor(rows), space)
     return read.reshape(len(read), -1).double().numpy().copy()
 
 

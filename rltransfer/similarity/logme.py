@@ -7,6 +7,8 @@ import math
 import numpy as np
 
 ROUNDS = 200
+USELESS = -0.5 * (math.log(2 * math.pi) + 1)
+"""Evidence of features that do not vary: of a standard normal whose rows' mean square is 1."""
 
 
 def logme(features: np.ndarray, targets: np.ndarray) -> float:
@@ -32,6 +34,8 @@ def logme(features: np.ndarray, targets: np.ndarray) -> float:
     y = (targets - targets.mean()) / spread
     f = features.astype(float) - features.mean(axis=0)
     basis, lengths, _ = np.linalg.svd(f, full_matrices=False)
+    if not (lengths**2).any():
+        return USELESS
     return _maximum(lengths**2, (basis.T @ y) ** 2, float(y @ y), *f.shape)
 
 

@@ -14,6 +14,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from rltransfer.agents import Agent, load
 from rltransfer.agents.multitask.names import of_one_task
+from rltransfer.agents.numbers import whole
 from rltransfer.carry import carry_over
 from rltransfer.errors import BadArgument, SpaceMismatch
 from rltransfer.evaluation.given import trained_on
@@ -81,12 +82,14 @@ def similarity(
         All measures.
 
     Raises:
-        BadArgument: ``steps`` is too small, or nothing says what the source was trained on.
+        BadArgument: ``steps`` or ``seed`` is out of range, or nothing says what the source was
+            trained on.
         UnknownName: A task does not exist.
         BadEnvironment: A task breaks its contract.
     """
     if type(steps) is not int or steps < 64:
         raise BadArgument(f"steps is {steps!r}: expected a whole number >= 64")
+    seed = whole("seed", seed)
     agent = source if isinstance(source, Agent) else load(source, classes=classes)
     of_one_task(agent, "similarity")
     asked = _Asked(
