@@ -83,3 +83,6 @@ def test_what_cannot_be_ranked_is_refused() -> None:
         m.kendall([1, 2, math.nan], [1, 2, 3])
     with pytest.raises(BadArgument, match="expected one of spearman, kendall"):
         m.rank_interval([1, 2], [1, 2], "pearson")
+    for resamples in (0, -5, 2.5):
+        with pytest.raises(BadArgument, match="resamples is"):
+            m.rank_test(range(9), range(9), resamples=resamples)  # pyright: ignore

@@ -126,10 +126,12 @@ def rank_test(
         A p-value in (0, 1]; ``nan`` when the correlation is.
 
     Raises:
-        BadArgument: As for :func:`rank_interval`.
+        BadArgument: As for :func:`rank_interval`, or ``resamples`` is out of range.
     """
     one, other = _checked(x, y)
     correlation = _named(statistic)
+    if type(resamples) is not int or resamples < 1:
+        raise BadArgument(f"resamples is {resamples!r}: give a whole number, at least 1")
     fixed = _signs(one)
     observed = abs(float(correlation(fixed, _signs(other)))) - 1e-12
     if math.isnan(observed):
