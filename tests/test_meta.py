@@ -12,6 +12,7 @@ from rltransfer.evaluate import evaluate
 from rltransfer.meta import AdaptivePolicy, Known, adaptation, identify, meta_step, reptile, rl2
 from rltransfer.meta.estimator import ContextEstimator, fit
 from rltransfer.meta.history import History, encoded, width
+from rltransfer.meta.rl2 import LSTM_SIZE
 from rltransfer.pretrain import fresh, pretrain
 from rltransfer.randomizing import randomized
 from rltransfer.transfer import adapt
@@ -133,9 +134,19 @@ def test_memory_of_the_first_episode_serves_the_second():
     assert "2: 2 (95 %" in str(found)
 
 
+def test_a_policy_without_arguments_has_the_usual_memory():
+    task = trials("CartPole-v1", "my/PoleTrials-v0")
+    small = {"n_envs": 2, "n_steps": 4, "batch_size": 8, "n_epochs": 1}
+    agent = rl2(task, 8, episodes=2, policy_kwargs=None, algorithm="recurrent_ppo", **small)
+    assert agent.policy_kwargs["lstm_hidden_size"] == LSTM_SIZE
+
+
 def test_what_has_no_trials_is_refused():
     with pytest.raises(BadArgument, match="no trials"):
         rl2("CartPole-v1", 1_000)
+    task = trials("CartPole-v1", "my/PoleTrials-v0")
+    with pytest.raises(BadArgument, match="algorithm is 'ppo'"):
+        rl2(task, 1_000, algorithm="ppo")
     with pytest.raises(BadArgument, match="no trials"):
         adaptation("cartpole", "CartPole-v1")
 
@@ -232,6 +243,10 @@ def test_what_cannot_be_inferred_is_refused(contextual):
         identify(contextual, "CartPole-v1")
     with pytest.raises(BadArgument, match="history"):
         identify(contextual, _tasks()[0], history=0)
+    for steps, rounds in ((1, 3), (48, 3), (64, 4)):
+        with pytest.raises(BadArgument, match=f"give {32 * rounds} or more"):
+            identify(contextual, _tasks()[0], steps=steps, rounds=rounds)
+    identify(contextual, _tasks()[0], steps=32, rounds=1)
     with pytest.raises(SpaceMismatch, match="context of 5"):
         AdaptivePolicy(contextual, Known((0.0,) * 5), 5)
     with pytest.raises(SpaceMismatch):

@@ -46,7 +46,7 @@ def identify(
     Args:
         agent: Agent trained on a task of ``randomized(..., context=True)``.
         task: That task; by default what the agent's card says.
-        steps: Environment steps of all rounds together.
+        steps: Environment steps of all rounds together, at least 32 for each.
         history: Transitions that the network sees.
         rounds: Rounds of acting and fitting, at least 1; the first one is told the context.
         epochs: Passes over all data so far, in each round.
@@ -67,6 +67,12 @@ def identify(
     for name, value in {"history": history, "rounds": rounds, "epochs": epochs}.items():
         if type(value) is not int or value < 1:
             raise BadArgument(f"{name} is {value!r}: give a whole number, at least 1")
+    count = -(-int(steps) // (rounds * _ROWS))
+    if count < 2:
+        raise BadArgument(
+            f"steps is {steps}: each of {rounds} rounds takes at least two steps in each of {_ROWS}"
+            f" environments, as the first shows no transition; give {2 * rounds * _ROWS} or more"
+        )
     with seeded(seed), one_thread(), _environments(id) as envs:
         names = [*envs[0].get_wrapper_attr("ranges")]
         _require_seen(agent, envs[0], id)
@@ -77,7 +83,6 @@ def identify(
         for number in range(rounds):
             acting = estimator if number else _Told(len(names), history)
             policy = AdaptivePolicy(agent, acting, len(names))
-            count = -(-int(steps) // (rounds * _ROWS))
             samples += _collect(policy, envs, count, seed + number * _ROWS, told=not number)
             fit(estimator, *_joined(samples), epochs=epochs)
         return AdaptivePolicy(agent, estimator, len(names))

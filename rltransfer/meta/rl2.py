@@ -40,9 +40,11 @@ def rl2(task: str, steps: int, **options: Any) -> Agent:
         BadArgument: The task has no trials, or an option is out of range.
     """
     _require_trials(task)
-    policy = {"lstm_hidden_size": LSTM_SIZE, **options.pop("policy_kwargs", {})}
-    settings = {**DEFAULTS, **options, "policy_kwargs": policy}
-    return pretrain(task, steps, algorithm="recurrent_ppo", **settings)
+    algorithm = options.setdefault("algorithm", "recurrent_ppo")
+    if algorithm != "recurrent_ppo":
+        raise BadArgument(f"algorithm is {algorithm!r}: rl2 is about memory, leave it out")
+    policy = {"lstm_hidden_size": LSTM_SIZE, **(options.pop("policy_kwargs", None) or {})}
+    return pretrain(task, steps, **{**DEFAULTS, **options, "policy_kwargs": policy})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
