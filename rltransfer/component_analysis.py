@@ -7,15 +7,21 @@ projected observations of the source can then be fine-tuned on those of the targ
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any, Literal, get_args
 
 import numpy as np
+from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
+from rltransfer import registry
+from rltransfer.agents.numbers import whole
 from rltransfer.errors import BadArgument
 from rltransfer.projections import Floats, Projection, gaussian_kernel, squared_distances
-from rltransfer.trajectories import trajectory
+from rltransfer.registry import id_of
+from rltransfer.strict import FiniteEnv
+from rltransfer.trajectories import play
 
 Kernel = Literal["rbf", "linear"]
 LIMIT = 500
@@ -83,8 +89,17 @@ def random_observations(task: str | EnvSpec, count: int, *, seed: int = 0) -> ND
 
     Returns:
         Shape (count, ...).
+
+    Raises:
+        BadArgument: ``count`` or ``seed`` is out of range, or observations are no arrays.
+        UnknownName: There is no such task.
+        BadEnvironment: The task breaks its contract.
     """
-    return np.stack([entry[0] for entry in trajectory(task, seed=seed, steps=count - 1)])
+    count, seed = whole("count", count, least=1), whole("seed", seed)
+    with closing(FiniteEnv(registry.make(task))) as env:
+        if isinstance(env.observation_space, spaces.Dict | spaces.Tuple):
+            raise BadArgument(f"{id_of(task)} observes {env.observation_space}: expected arrays")
+        return np.stack([entry[0] for entry in play(env, seed=seed, steps=count - 1)])
 
 
 def _components(gram: Floats, means: Floats, dims: int, mu: float) -> Floats:

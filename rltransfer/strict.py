@@ -17,6 +17,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from rltransfer.errors import EnvironmentWarning, TransferError
 from rltransfer.faults import broken, one_line, shown
+from rltransfer.finite import first_not_finite, float_keys
 from rltransfer.fits import misfit, rounded, same_space
 from rltransfer.heartbeat import beat
 
@@ -165,6 +166,42 @@ class StrictEnv(gym.Wrapper):
 
     def _task(self) -> str:
         return self.spec.id if self.spec is not None else str(self.unwrapped)
+
+
+class FiniteEnv(StrictEnv):
+    """Refuses observations that hold NaN or infinity, too.
+
+    For observations that are kept one by one; those of a vector are looked at together.
+
+    Args:
+        env: One environment.
+        index: Its place among others, for messages.
+
+    Raises:
+        BadEnvironment: As for :class:`StrictEnv`, or an observation is not finite.
+    """
+
+    def __init__(self, env: gym.Env, index: int = 0) -> None:
+        super().__init__(env, index)
+        self._keys = float_keys(self._space)
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """Reset, and check what comes back."""
+        result = super().reset(**kwargs)
+        self._require_finite(result[0])
+        return result
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Step, and check what comes back."""
+        result = super().step(action)
+        self._require_finite(result[0], action)
+        return result
+
+    def _require_finite(self, observation: Any, action: Any = None) -> None:
+        found = first_not_finite(observation, self._keys)
+        if found is not None:
+            place, problem = found
+            self._refuse(f"observation{[*place] or ''} {problem}", action)
 
 
 def _is_number(reward: Any) -> bool:

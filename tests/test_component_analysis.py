@@ -9,11 +9,12 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from transfer_cases import toy
 
 import rltransfer as rlt
 from rltransfer import registry
 from rltransfer.component_analysis import random_observations, tca
-from rltransfer.errors import BadArgument, SpaceMismatch
+from rltransfer.errors import BadArgument, BadEnvironment, SpaceMismatch
 from rltransfer.projections import Projection, gaussian_kernel
 from rltransfer.training.terms.align import squared_mmd
 
@@ -128,6 +129,16 @@ def test_random_observations_are_the_same_for_the_same_seed() -> None:
     assert first.shape == (50, 4)
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, random_observations("CartPole-v1", 50, seed=5))
+
+
+def test_what_cannot_be_observed_is_refused() -> None:
+    for count in (0, -1, "a"):
+        with pytest.raises(BadArgument, match="count is"):
+            random_observations("CartPole-v1", count)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(BadArgument, match="expected arrays"):
+        random_observations(toy("dict"), 5)
+    with pytest.raises(BadEnvironment, match=r"at step 2 .* is nan"):
+        random_observations(toy(fails_at=2), 20)
 
 
 def test_kernels_by_hand() -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
 
 from rltransfer import registry
 from rltransfer.agents import Agent, RunningStats, load
+from rltransfer.agents.numbers import whole
+from rltransfer.component_analysis import random_observations
 from rltransfer.errors import BadArgument
+from rltransfer.evaluation.given import require_fit
 from rltransfer.normalizing import observation_normalizer
-from rltransfer.trajectories import play
+from rltransfer.strict import FiniteEnv
 
 
 @torch.no_grad()
@@ -32,30 +38,49 @@ def record(
         One array for each episode, shape (steps, *observation): a trajectory.
 
     Raises:
-        BadArgument: ``episodes`` is out of range, or observations are no arrays.
+        BadArgument: ``episodes`` or ``seed`` is out of range, observations are no arrays, or the
+            task has no time limit.
+        UnknownName: There is no such agent or task.
+        SpaceMismatch: The source's spaces are not those of the task.
+        BadEnvironment: The task breaks its contract.
     """
-    if type(episodes) is not int or episodes < 1:
-        raise BadArgument(f"episodes is {episodes!r}: give a whole number, at least 1")
+    episodes, seed = whole("episodes", episodes, least=1), whole("seed", seed)
     agent = source if isinstance(source, Agent) else load(source)
-    policy = agent.build().policy
+    id, model = task or agent.card.task, agent.build()
+    with ExitStack() as stack, torch.random.fork_rng(devices=[]):
+        envs = [
+            stack.enter_context(closing(FiniteEnv(registry.make(id), row)))
+            for row in range(episodes)
+        ]
+        _require_recordable(envs[0], id)
+        require_fit(model, envs[0], id, agent.normalization)
+        return _trajectories(agent, model.policy, envs, seed)
+
+
+def _require_recordable(env: gym.Env, id: str) -> None:
+    if isinstance(env.observation_space, spaces.Dict | spaces.Tuple):
+        raise BadArgument(f"{id} observes {env.observation_space}: a trajectory is of arrays")
+    if env.spec is None or env.spec.max_episode_steps is None:
+        raise BadArgument(f"{id} has no time limit: register it with one")
+
+
+def _trajectories(
+    agent: Agent, policy: Any, envs: Sequence[gym.Env], seed: int
+) -> list[np.ndarray]:
+    """Play one episode in each environment, side by side."""
     normalize = observation_normalizer(agent.observation_space, agent.normalization)
-    envs = [registry.make(task or agent.card.task) for _ in range(episodes)]
-    if any(env.spec is None or env.spec.max_episode_steps is None for env in envs):
-        raise BadArgument(f"{task or agent.card.task} has no time limit: register it with one")
     now = [env.reset(seed=seed + row)[0] for row, env in enumerate(envs)]
     seen: list[list[Any]] = [[] for _ in envs]
-    live = list(range(episodes))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        while live:
-            actions, _ = policy.predict(normalize(np.stack([now[row] for row in live])))
-            for row, action in zip(live, actions, strict=True):
-                seen[row].append(now[row])
-                now[row], _, ended, cut, _ = envs[row].step(action)
-                if ended or cut:
-                    envs[row].close()
-                    now[row] = None
-            live = [row for row in live if now[row] is not None]
+    live = list(range(len(envs)))
+    torch.manual_seed(seed)
+    while live:
+        actions, _ = policy.predict(normalize(np.stack([now[row] for row in live])))
+        for row, action in zip(live, actions, strict=True):
+            seen[row].append(now[row])
+            now[row], _, ended, cut, _ = envs[row].step(action)
+            if ended or cut:
+                now[row] = None
+        live = [row for row in live if now[row] is not None]
     return [np.stack(states) for states in seen]
 
 
@@ -68,15 +93,13 @@ def public_statistics(task: str, *, steps: int = 10_000, seed: int = 0) -> Runni
         seed: Seeds environment and actions.
 
     Raises:
-        BadArgument: Observations are no vectors, or ``steps`` is out of range.
+        BadArgument: Observations are no vectors, or a number is out of range.
+        UnknownName: There is no such task.
+        BadEnvironment: The task breaks its contract.
     """
-    if type(steps) is not int or steps < 1:
-        raise BadArgument(f"steps is {steps!r}: give a whole number, at least 1")
-    env = registry.make(task)
-    try:
+    steps = whole("steps", steps, least=1)
+    with closing(registry.make(task)) as env:
         if not isinstance(env.observation_space, spaces.Box):
             raise BadArgument(f"{task} observes {env.observation_space}: statistics are of a Box")
-        seen = np.stack([entry[0] for entry in play(env, seed=seed, steps=steps)], dtype=np.float64)
-    finally:
-        env.close()
+    seen = random_observations(task, steps + 1, seed=seed).astype(np.float64)
     return RunningStats(mean=seen.mean(axis=0), var=seen.var(axis=0), count=float(len(seen)))
