@@ -6,17 +6,19 @@ import copy
 import dataclasses
 import math
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from agent_cases import CARD, CASES
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 from opacus.accountants import RDPAccountant
 
 import rltransfer as rlt
 from rltransfer.agents import Agent, Normalization, RunningStats
-from rltransfer.errors import BadArgument, MissingExtra, SpaceMismatch
+from rltransfer.errors import BadArgument, BadEnvironment, MissingExtra, SpaceMismatch
 from rltransfer.privacy import distill_private, epsilon_of, noise_for, public_statistics, record
 from rltransfer.privacy.descent import PrivateDescent, clip_factor
 from rltransfer.privacy.distilling import _student, acting_parameters
@@ -285,6 +287,9 @@ def test_public_statistics_are_those_of_random_actions() -> None:
         ({"sample_rate": 0.0}, "sample_rate is"),
         ({"steps": 0}, "steps is"),
         ({"optimizer": "lbfgs"}, "'adam' or 'sgd'"),
+        ({"learning_rate": math.nan}, "learning_rate is nan"),
+        ({"learning_rate": -1.0}, "learning_rate is -1.0"),
+        ({"statistics": 5}, "drop statistics"),
     ],
 )
 def test_options_out_of_range(
@@ -307,6 +312,64 @@ def test_sources_and_trajectories_that_do_not_fit(source: Agent) -> None:
         distill_private(source, [], **OPEN)
     with pytest.raises(BadArgument, match="episodes is 0"):
         record("cartpole", episodes=0)
+
+
+@pytest.mark.parametrize("spec", [Normalization(obs=flag, reward=True) for flag in (False, True)])
+def test_statistics_that_do_not_fit(spec: Normalization, source: Agent) -> None:
+    """Those that would be left out, and what are none."""
+    normalizing = dataclasses.replace(source, normalization=spec)
+    given: Any = {"statistics": RunningStats(mean=np.zeros(5), var=np.ones(5), count=1.0)}
+    wrong = {"statistics": 5} if spec.obs else given
+    with pytest.raises(BadArgument, match="instead of 5" if spec.obs else "drop statistics"):
+        distill_private(normalizing, [np.zeros((1, 5))], **{**OPEN, **wrong})
+
+
+class _Broken(CartPoleEnv):
+    """Breaks in its third step, in one of several ways."""
+
+    open: ClassVar[int] = 0
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how, self.taken = how, 0
+        type(self).open += 1
+        if how == "dict":
+            self.observation_space = gym.spaces.Dict({"pole": self.observation_space})
+
+    def step(self, action: Any) -> Any:
+        self.taken += 1
+        state, *rest = super().step(action)
+        if self.taken == 3 and self.how == "raises":
+            raise RuntimeError("stuck")
+        return state * (np.nan if self.taken == 3 and self.how == "nan" else 1), *rest
+
+    def close(self) -> None:
+        type(self).open -= 1
+        super().close()
+
+
+@pytest.mark.parametrize(
+    ("how", "limit", "error"),
+    [
+        ("raises", 50, BadEnvironment),
+        ("nan", 50, BadEnvironment),
+        ("dict", 50, BadArgument),
+        ("endless", None, BadArgument),
+    ],
+)
+def test_what_breaks_is_named_and_closed(
+    how: str, limit: int | None, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Broken, "open", 0)
+    gym.register("my/Broken-v0", lambda: _Broken(how), max_episode_steps=limit)
+    with pytest.raises(error):
+        record("cartpole", "my/Broken-v0", episodes=3)
+    if how != "endless":
+        with pytest.raises(error):
+            public_statistics("my/Broken-v0", steps=10)
+    assert _Broken.open == 0
+    with pytest.raises(SpaceMismatch):
+        record("cartpole", "Acrobot-v1", episodes=1)
 
 
 def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

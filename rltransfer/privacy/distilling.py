@@ -102,6 +102,8 @@ def distill_private(
     agent = source if isinstance(source, Agent) else load(source, classes=classes)
     of_one_task(agent, "distill_private")
     _check_source(agent)
+    if not isinstance(learning_rate, int | float) or not 0 < learning_rate < math.inf:
+        raise BadArgument(f"learning_rate is {learning_rate!r}: give a number above 0")
     states = _checked(trajectories, agent)
     privacy = _privacy(epsilon, noise_multiplier, delta, clip, sample_rate, steps, len(states))
     draws = torch.Generator().manual_seed(secrets.randbits(63) if seed is None else seed)
@@ -226,14 +228,15 @@ def _checked(trajectories: Sequence[np.ndarray], agent: Agent) -> list[np.ndarra
 def _normalization(agent: Agent, statistics: RunningStats | None) -> Normalization | None:
     """The source's settings, none of its statistics."""
     spec = agent.normalization
-    if spec is None and statistics is not None:
-        raise BadArgument("the source does not normalize observations: drop statistics")
     if spec is None or not spec.obs:
+        if statistics is not None:
+            raise BadArgument("the source does not normalize observations: drop statistics")
         return None
-    if statistics is None:
+    if not isinstance(statistics, RunningStats):
         raise BadArgument(
             "the source normalizes observations by statistics of private trajectories: give "
-            "statistics of public states, such as rltransfer.privacy.public_statistics(task)"
+            "statistics of public states, such as rltransfer.privacy.public_statistics(task), "
+            f"instead of {statistics!r:.60}"
         )
     return dataclasses.replace(spec, obs_stats=statistics, return_stats=None)
 
