@@ -82,14 +82,14 @@ def similarity(
         All measures.
 
     Raises:
-        BadArgument: ``steps`` or ``seed`` is out of range, or nothing says what the source was
+        BadArgument: ``steps`` or ``seed`` cannot be, or nothing says what the source was
             trained on.
         UnknownName: A task does not exist.
         BadEnvironment: A task breaks its contract.
     """
     if type(steps) is not int or steps < 64:
         raise BadArgument(f"steps is {steps!r}: expected a whole number >= 64")
-    seed = whole("seed", seed)
+    seed = whole("seed", seed, least=None)
     agent = source if isinstance(source, Agent) else load(source, classes=classes)
     of_one_task(agent, "similarity")
     asked = _Asked(
