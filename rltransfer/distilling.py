@@ -16,8 +16,9 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from rltransfer.agents import Agent, Card, load
 from rltransfer.agents.multitask.names import of_one_task
+from rltransfer.agents.numbers import whole
 from rltransfer.errors import BadArgument, SpaceMismatch
-from rltransfer.evaluate import evaluate
+from rltransfer.evaluate import Evaluator, evaluate
 from rltransfer.evaluation.given import trained_on
 from rltransfer.evaluation.undisturbed import seeded
 from rltransfer.fits import same_arrays
@@ -79,13 +80,16 @@ def distill(
 
     Raises:
         BadArgument: There is no teacher, an agent is no PPO agent of one task, or does not say
-            which task it was trained on, or a number is out of range.
+            which task it was trained on, or a number is out of range, or ``max_steps`` is needed.
         SpaceMismatch: Teachers observe or do different things.
     """
     _check(steps, learning_rate, batch_size, n_epochs, episodes)
+    seed = whole("seed", seed)
     agents = [_loaded(one, classes) for one in _several(teachers)]
     pattern = agents[0] if student is None else _loaded(student, classes)
     _require_same_spaces([*agents, pattern])
+    for agent in agents:  # what would refuse to score the student does so now, not afterwards
+        Evaluator(trained_on(agent), episodes=1, max_steps=max_steps).close()
     with ExitStack() as stack, seeded(seed):
         venvs = _environments(agents, pattern, seed, stack, fresh=student is None)
         model = _student(pattern, venvs[0], seed, device, classes, fresh=student is None)

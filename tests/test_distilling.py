@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -95,6 +96,8 @@ def test_a_student_goes_on_from_where_it_was() -> None:
         (["cartpole"], {"batch_size": 1.5}, BadArgument, "batch_size"),
         (["cartpole"], {"learning_rate": -1}, BadArgument, "learning_rate"),
         (["cartpole"], {"episodes": 1}, BadArgument, "episodes"),
+        (["cartpole"], {"seed": None}, BadArgument, "seed"),
+        (["cartpole"], {"seed": True}, BadArgument, "seed"),
     ],
 )
 def test_what_cannot_work_is_refused(
@@ -102,6 +105,19 @@ def test_what_cannot_work_is_refused(
 ) -> None:
     with pytest.raises(error, match=match):
         distill(teachers, **{"steps": 512, **options})
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "match"),
+    [("my/Endless-v0", {}, "give max_steps"), ("CartPole-v1", {"max_steps": 0}, "max_steps is 0")],
+)
+def test_what_cannot_be_scored_is_not_trained(task: str, options: Any, match: str) -> None:
+    gym.register("my/Endless-v0", "gymnasium.envs.classic_control.cartpole:CartPoleEnv")
+    done: list[tuple[int, int]] = []
+    teacher = rlt.load("cartpole").with_card(task=task)
+    with pytest.raises(BadArgument, match=match):
+        distill([teacher], steps=512, progress=lambda *step: done.append(step), **options)
+    assert not done
 
 
 @pytest.mark.parametrize("kind", ["maskable", "recurrent"])
