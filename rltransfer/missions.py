@@ -120,10 +120,17 @@ def vectors_of(missions: Iterable[str], embed: Embed) -> dict[str, list[float]]:
         Vectors for :class:`AppendMission`, as JSON data.
 
     Raises:
-        BadArgument: ``embed`` gave something else than one finite vector for each.
+        BadArgument: ``missions`` is a single text, or ``embed`` gave something else than one finite
+            vector for each.
     """
+    if isinstance(missions, str):
+        raise BadArgument(f"missions is {missions!r:.80}: give a list, such as [{missions!r:.80}]")
     texts = list(dict.fromkeys(missions))
-    found = np.asarray(embed(texts), np.float32)
+    given = embed(texts)
+    try:
+        found = np.asarray(given, np.float32)
+    except (TypeError, ValueError) as error:
+        raise BadArgument(f"embed gave {given!r:.80}: expected an array of numbers") from error
     if found.ndim != 2 or len(found) != len(texts):
         raise BadArgument(f"embed gave an array of shape {found.shape} for {len(texts)} missions")
     named = dict(zip(texts, found, strict=True))
@@ -157,10 +164,15 @@ def _parts(space: spaces.Space, show: Sequence[str], mission: str) -> dict[str, 
             f"AppendMission needs Dict observations with a text {mission!r}, the environment has "
             f"{space}: put it inside of wrappers that drop the mission"
         )
+    can = [key for key, part in known.items() if key != mission and _is_flat(part)]
     for key in show:
-        if key not in known or not known[key].is_np_flattenable or key == mission:
-            raise SpaceMismatch(
-                f"show has {key!r}, and what can be shown is "
-                f"{[k for k, s in known.items() if s.is_np_flattenable and k != mission]}"
-            )
+        if key not in can:
+            raise SpaceMismatch(f"show has {key!r}, and what can be shown is {can}")
     return {key: known[key] for key in show}
+
+
+def _is_flat(space: spaces.Space) -> bool:
+    try:
+        return space.is_np_flattenable
+    except NotImplementedError:  # of spaces that do not say, such as MiniGrid's missions
+        return False
