@@ -143,6 +143,19 @@ def test_what_is_no_language_model(folder: Path, tmp_path: Path) -> None:
         SentenceEncoder(folder)([" "])
 
 
+@pytest.mark.parametrize(
+    ("name", "content"), [("model.safetensors", b"abc"), ("config.json", b"[]")]
+)
+def test_damaged_files_of_a_language_model(
+    name: str, content: bytes, folder: Path, tmp_path: Path
+) -> None:
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadCheckpoint, match="no language model can be read"):
+        SentenceEncoder(tmp_path)
+
+
 def test_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingExtra, match=r"rltransfer\[language\]"):
@@ -207,6 +220,20 @@ def test_what_the_adapter_refuses(changes: dict[str, Any], error: type, words: s
     arguments = {"vectors": vectors_of(MISSIONS, embed), **changes}
     with pytest.raises(error, match=words):
         AppendMission(Machine(), **arguments)
+
+
+def test_missions_of_minigrid_cannot_be_shown() -> None:
+    from minigrid.envs import GoToDoorEnv
+
+    with pytest.raises(SpaceMismatch, match=r"what can be shown is .*'image'"):
+        AppendMission(GoToDoorEnv(5), vectors_of(MISSIONS, embed), show=("foo",))
+
+
+def test_what_is_no_list_of_missions_or_no_vectors() -> None:
+    with pytest.raises(BadArgument, match="give a list"):
+        vectors_of("go", embed)
+    with pytest.raises(BadArgument, match="embed gave 'x'"):
+        vectors_of(MISSIONS, lambda texts: "x")
 
 
 def test_missions_without_a_vector() -> None:

@@ -89,8 +89,8 @@ def _read(folder: Path) -> tuple[Any, Any]:
         with torch.random.fork_rng(devices=[]):
             tokenizer = AutoTokenizer.from_pretrained(str(folder), **local)
             model = AutoModel.from_pretrained(str(folder), use_safetensors=True, **local)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        why = (str(error).splitlines() or [repr(error)])[0]
+    except Exception as error:  # what is damaged makes the parsers of its parts raise anything
+        why = (str(error).strip().splitlines() or [repr(error)])[0]
         raise BadCheckpoint(f"{folder}: no language model can be read: {why:.300}") from error
     finally:
         if showed:
