@@ -28,8 +28,10 @@ import torch
 from rltransfer import metrics
 from rltransfer.agents.files import atomic_write
 from rltransfer.continual import STRATEGIES, ContinualRun, continual
+from rltransfer.continual.strategies import Distillation
 from rltransfer.errors import BadCheckpoint, TransferError
 from rltransfer.experiments import folders
+from rltransfer.methods import EWC, Cloning
 from rltransfer.pretrain import versions
 from rltransfer.training.threads import cores
 
@@ -44,6 +46,7 @@ OPTIONS: Mapping[str, Any] = {
     **{"n_envs": 8, "n_steps": 128, "batch_size": 256, "n_epochs": 10, "learning_rate": 1e-3},
     **{"policy_kwargs": {"net_arch": [64, 64]}, "points": 5, "episodes": 10},
 }
+SHARE = Distillation.SHARE
 HERE = Path(__file__).parent
 OUT = HERE / "results" / "continual"
 
@@ -138,11 +141,26 @@ def markdown(runs: Mapping[str, Sequence[ContinualRun]], args: argparse.Namespac
         "the first, each AUC that of the same seed. PackNet, progressive columns and scratch keep "
         "an agent for each task, so they forget nothing by construction; they need to be told the "
         "task.\n",
+        f"{_played_again(args.steps)}\n",
     ]
     for method, some in runs.items():
         lines += [f"## {method}\n", *_matrix(some), ""]
     packages = ", ".join(f"{name} {number}" for name, number in versions().items())
     return "\n".join([*lines, f"{platform.machine()}, {os.cpu_count()} cores; {packages}\n"])
+
+
+def _played_again(steps: int) -> str:
+    """What methods take besides the steps on the tasks."""
+    later = len(TASKS) - 1
+    replay, ewc = Cloning().states, EWC().states
+    return (
+        "No method stores states of earlier tasks. `replay` and `ewc` let the last agent play all "
+        f"of them again before each later task, to collect {replay:,} and {ewc:,} states in equal "
+        f"shares; `distill` lets the student play all tasks so far, for {int(steps * SHARE):,} "
+        f"steps. In all, this is {later * replay:,}, {later * ewc:,} and "
+        f"{later * int(steps * SHARE):,} steps on top of the {len(TASKS) * steps:,} of training, "
+        "up to rounding."
+    )
 
 
 def _row(method: str, runs: Mapping[str, Sequence[ContinualRun]]) -> str:

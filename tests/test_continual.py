@@ -11,6 +11,7 @@ import pytest
 import torch
 from gymnasium import register
 
+from rltransfer import source_states
 from rltransfer.continual import STRATEGIES, ContinualRun, continual, stage
 from rltransfer.continual.learning import _with_ids
 from rltransfer.continual.packnet import FREE, PackNet, _cut
@@ -116,7 +117,7 @@ def test_what_packnet_gave_to_a_task_stays() -> None:
 def test_states_of_other_tasks_are_retained(kind: Any) -> None:
     assert kind(tasks=["a", "b"]).to_dict()["tasks"] == ["a", "b"]
     for wrong in ("CartPole-v1", [1]):
-        with pytest.raises(RecipeError, match="list of task ids"):
+        with pytest.raises(RecipeError, match="expected a list of texts"):
             kind(tasks=wrong)
 
 
@@ -150,6 +151,23 @@ def test_tasks_of_the_same_short_name_are_told_apart() -> None:
     names = [_with_ids([id, TASKS[0]])[0] for id in ("CartPole-v1", "my/CartPole-v1")]
     assert names[0] != names[1]
     assert _with_ids(["gymnasium:CartPole-v1", TASKS[0]])[0] == names[0]
+
+
+@pytest.mark.parametrize(("method", "states"), [("ewc", 2_000), ("replay", 10_000)])
+def test_earlier_tasks_are_played_again_in_equal_shares(
+    method: str, states: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played: list[tuple[str, int]] = []
+    play = source_states.source_states
+
+    def counted(agent: Any, count: int, *args: Any, **kwargs: Any) -> Any:
+        played.append((agent.card.task, count))
+        return play(agent, 8, *args, **kwargs)
+
+    monkeypatch.setattr(source_states, "source_states", counted)
+    continual(TASKS, method, steps=128, task_ids=False, **SMALL)
+    half = states // 2
+    assert played == [(TASKS[0], states), (TASKS[0], half), (TASKS[1], half)]
 
 
 @pytest.fixture

@@ -76,6 +76,14 @@ def test_a_damaged_sequence_is_named(text: str, tmp_path: Path) -> None:
         continual.read("finetune", 0, 256, tmp_path)
 
 
+def test_the_page_counts_what_is_played_again() -> None:
+    import continual
+
+    said = continual._played_again(20_000)
+    assert "10,000 and 2,000 states" in said and "40,000, 8,000 and 40,000 steps" in said
+    assert said in (continual.OUT / "continual.md").read_text()
+
+
 def test_the_command_of_a_table_has_the_first_seed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

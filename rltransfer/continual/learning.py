@@ -40,12 +40,16 @@ def continual(
 ) -> ContinualRun:
     """Learn tasks one after the other, and score all of them after each.
 
+    No states of earlier tasks are stored: ``"ewc"``, ``"replay"`` and ``"distill"`` need their
+    environments, and play them again while each later task is learnt, in steps on top of ``steps``
+    (:mod:`rltransfer.continual.strategies` says how many).
+
     Args:
         tasks: Gymnasium ids, at least two, of equal spaces; the registry knows their random and
             reference scores.
         method: ``"finetune"``, ``"scratch"``, ``"l2"``, ``"ewc"``, ``"replay"`` (behavioural
-            cloning on stored states), ``"packnet"``, ``"progressive"`` or ``"distill"``; see
-            :mod:`rltransfer.continual.strategies`.
+            cloning of the last agent on all earlier tasks), ``"packnet"``, ``"progressive"`` or
+            ``"distill"``; see :mod:`rltransfer.continual.strategies`.
         steps: Environment steps on each task.
         seed: Seed, below 1,000.
         task_ids: Whether observations tell the task, as a one-hot vector at their end. Without it,

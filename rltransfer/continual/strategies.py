@@ -40,7 +40,9 @@ class ElasticWeights(Strategy):
     """Stays near the weights that the earlier tasks need (EWC, Kirkpatrick et al. 2017).
 
     One penalty, centred where the last task ended, with the Fisher information of all earlier
-    tasks there (Huszar 2018), instead of one for each task.
+    tasks there (Huszar 2018), instead of one for each task. For it the last agent plays these
+    again before each task but the first: ``EWC.states`` steps (2,000), in equal shares, on top of
+    those on the task.
     """
 
     def recipe(self, index: int) -> Recipe:
@@ -49,7 +51,12 @@ class ElasticWeights(Strategy):
 
 
 class Replay(Strategy):
-    """Keeps doing what the last agent did in stored states of the earlier tasks."""
+    """Keeps doing what the last agent does in the earlier tasks (behavioural cloning).
+
+    It stores no states from one task to the next: before each but the first, the last agent plays
+    all earlier ones again, for ``Cloning.states`` steps (10,000) in equal shares, on top of those
+    on the task.
+    """
 
     def recipe(self, index: int) -> Recipe:
         """Clone the last agent on all earlier tasks."""
@@ -79,7 +86,7 @@ class Distillation(Strategy):
 
     Attributes:
         SHARE: Environment steps of the distillation as a part of the steps on the task; they come
-            on top of these.
+            on top of these, on all tasks so far in equal shares.
     """
 
     SHARE = 0.5
