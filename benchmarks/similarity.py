@@ -88,7 +88,7 @@ def run(args: argparse.Namespace, command: str) -> int:
     wanted = [one for case in cases for one in _wanted(case, args.smoke)]
     measures = measure_all(wanted, runs / "measures", args.jobs)
     trained = _train(cases, range(seeds), runs, args, command)
-    write(out, trained, measures, (seeds, _measure_seeds(args.smoke)), command)
+    write(out, trained, measures, (seeds, args.checkpoints, _measure_seeds(args.smoke)), command)
     print(f"written to {out}")
     return 0
 
@@ -139,10 +139,10 @@ def write(
     out: Path,
     trained: Sequence[Gain],
     measures: Mapping[str, Mapping[str, float]],
-    seeds: tuple[int, int],
+    counts: tuple[int, int, int],
     command: str,
 ) -> None:
-    """Write the page and the tables; of the seeds, the first number is of runs."""
+    """Write the page and the tables; counts are of seeds, of sources and of seeds of measures."""
     gains = {
         one.summary.label: {row.recipe: row.gain.mean for row in one.summary.rows}
         for one in trained
@@ -161,8 +161,9 @@ def write(
     text = page.page(
         command=command,
         machine=f"{platform.machine()}, {processor()}, {os.cpu_count()} cores; {packages}",
-        seeds=seeds[0],
-        measure_seeds=seeds[1],
+        seeds=counts[0],
+        sources=counts[1],
+        measure_seeds=counts[2],
         measures=measures,
         gains=gains,
         found=found,

@@ -176,7 +176,7 @@ def _card(
         seed=seed,
         versions=versions(),
         created=datetime.now(UTC).date().isoformat(),
-        source="" if fresh else pattern.card.name,
+        source=names if fresh else pattern.card.name,
         notes=f"distilled from {names}; mean divergence from them at last {left:.3g} nats",
     )
 

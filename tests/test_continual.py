@@ -16,7 +16,7 @@ from rltransfer.continual import STRATEGIES, ContinualRun, continual, stage
 from rltransfer.continual.learning import _with_ids
 from rltransfer.continual.packnet import FREE, PackNet, _cut
 from rltransfer.continual.stage import Plan
-from rltransfer.errors import BadArgument, RecipeError, UnknownName
+from rltransfer.errors import BadArgument, RecipeError, SpaceMismatch, UnknownName
 from rltransfer.evaluate import evaluate
 from rltransfer.methods import EWC, Cloning
 from rltransfer.registry import register_task, spec
@@ -130,6 +130,7 @@ def test_states_of_other_tasks_are_retained(kind: Any) -> None:
         ({"tasks": TASKS[0]}, BadArgument, "at least two"),
         ({"tasks": (TASKS[0], "CartPole-v9")}, UnknownName, "CartPole-v1"),
         ({"seed": 1000}, BadArgument, "0 to 999"),
+        ({"tasks": (TASKS[0], "Acrobot-v1")}, SpaceMismatch, "CartPole.* Acrobot-v1 has Box"),
         ({"steps": 0}, BadArgument, "whole number"),
         ({"tasks": (TASKS[0], None)}, BadArgument, "at least two"),
         ({"tasks": 5}, BadArgument, "at least two"),

@@ -37,6 +37,7 @@ def test_one_student_does_what_two_teachers_do() -> None:
         assert wanted is not None and wanted.mean > 150
         assert reached.mean > 0.6 * wanted.mean, (teacher.card.task, reached.mean, wanted.mean)
     assert student.card.score == student.card.scores["CartPole-v1"]
+    assert student.card.source == ", ".join(teacher.card.name for teacher in teachers)
     assert f"also on          {OFFSET}: " in student.describe()
 
 

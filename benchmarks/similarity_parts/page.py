@@ -21,6 +21,7 @@ def page(
     command: str,
     machine: str,
     seeds: int,
+    sources: int,
     measure_seeds: int,
     measures: Table,
     gains: Table,
@@ -34,6 +35,7 @@ def page(
         command: Command line that repeats it.
         machine: What it ran on.
         seeds: Paired seeds of each arm.
+        sources: Source checkpoints of each pair, at most.
         measure_seeds: Seeds of each measure.
         measures: Value of each measure by pair.
         gains: Gain of each arm by pair.
@@ -42,7 +44,7 @@ def page(
         runs: All runs by pair.
     """
     parts = [
-        _heading(command, machine, seeds, measure_seeds, len(gains)),
+        _heading(command, machine, seeds, sources, measure_seeds, len(gains)),
         *(_correlations(name, some) for name, some in found.items()),
         _selectors(differences),
         _choices(runs),
@@ -51,13 +53,16 @@ def page(
     return "\n\n".join(parts) + "\n"
 
 
-def _heading(command: str, machine: str, seeds: int, measure_seeds: int, pairs: int) -> str:
+def _heading(
+    command: str, machine: str, seeds: int, sources: int, measure_seeds: int, pairs: int
+) -> str:
+    checkpoints = "one source checkpoint" if sources == 1 else f"{sources} source checkpoints"
     return (
         "# Does similarity say what transfer will gain?\n\n"
         f"Made by `{command}`. {machine}.\n\n"
         f"On each of {pairs} pairs of a source and a target, {seeds} paired seeds of every recipe "
-        "and of training from scratch. A gain is the difference in area under the learning curve "
-        "of the normalized score (0 is random play, 1 the reference), recipe minus scratch. Every "
+        f"from {checkpoints}, and of training from scratch. A gain is the difference in area "
+        "under the learning curve of the normalized score (0 is random play, 1 the reference), recipe minus scratch. Every "
         f"measure is the mean over source checkpoints and {measure_seeds} seeds, before any "
         "training. A correlation of 1 means that the pairs that a measure calls more similar are "
         "exactly those that gained more, 0 that it says nothing, below 0 that it says the "

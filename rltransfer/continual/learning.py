@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from hashlib import sha256
 from typing import Any
 
@@ -16,8 +17,9 @@ from rltransfer.callbacks import Curve
 from rltransfer.continual.run import ContinualRun
 from rltransfer.continual.stage import SEEDS_APART, Plan
 from rltransfer.continual.strategies import STRATEGIES
-from rltransfer.errors import BadArgument, UnknownName, suggest
+from rltransfer.errors import BadArgument, SpaceMismatch, UnknownName, suggest
 from rltransfer.evaluate import evaluate
+from rltransfer.fits import same_arrays
 from rltransfer.multitask.run import on_scale
 from rltransfer.pretrain import fresh
 from rltransfer.training.ppo import check_steps
@@ -143,7 +145,23 @@ def _checked(tasks: Iterable[str]) -> list[str]:
                 f"{id} has no random and reference score, on which forgetting is measured: give "
                 "them with rltransfer.register_task(..., random=..., reference=...)"
             )
+    _require_same_spaces(listed)
     return listed
+
+
+def _require_same_spaces(tasks: Sequence[str]) -> None:
+    spaces = []
+    for id in tasks:
+        with closing(registry.make(id)) as env:
+            spaces.append((env.observation_space, env.action_space))
+    (seen, acts), *others = spaces
+    for id, (other_seen, other_acts) in zip(tasks[1:], others, strict=True):
+        if not same_arrays(seen, other_seen) or acts != other_acts:
+            raise SpaceMismatch(
+                f"one agent learns all tasks of a sequence, and {tasks[0]} has {seen} and {acts}, "
+                f"{id} has {other_seen} and {other_acts}: make them equal with the wrappers of "
+                "rltransfer.adapters, or train one agent of several tasks with rltransfer.multitask"
+            )
 
 
 def _with_ids(tasks: Sequence[str]) -> list[str]:
