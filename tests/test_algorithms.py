@@ -15,6 +15,7 @@ from transfer_cases import KINDS, adapted, layer_keys, outputs, same, samples, s
 
 import rltransfer as rlt
 from rltransfer.errors import RecipeError, UnknownName
+from rltransfer.methods import Fading
 from rltransfer.presets import PRESETS
 from rltransfer.recipe import Recipe
 
@@ -52,8 +53,12 @@ def test_every_preset_trains_every_policy(kind: str, preset: str) -> None:
 
 def _train(model: Any, preset: str) -> None:
     before, spent = tensors(model), model.transfer.spent
-    model.learn(spent + 64)
-    assert model.num_timesteps >= spent + 64
+    methods = model.transfer.report.recipe.methods
+    # What fades is to be at work in the first update.
+    soonest = min(getattr(one, "until", 1.0) for one in [*methods, Fading()])
+    steps = max(spent + 64, int((spent + 32) / soonest) + 1)
+    model.learn(steps)
+    assert model.num_timesteps >= steps
     unchanged = same(before, tensors(model))
     frozen = model.transfer.scheduler.frozen
     assert bool(frozen) == (preset == "head")

@@ -289,6 +289,8 @@ def test_public_statistics_are_those_of_random_actions() -> None:
         ({"optimizer": "lbfgs"}, "'adam' or 'sgd'"),
         ({"learning_rate": math.nan}, "learning_rate is nan"),
         ({"learning_rate": -1.0}, "learning_rate is -1.0"),
+        ({"clip": "a"}, "clip is 'a'"),
+        ({"seed": 1.5}, "seed is 1.5"),
         ({"statistics": 5}, "drop statistics"),
     ],
 )
@@ -308,6 +310,8 @@ def test_sources_and_trajectories_that_do_not_fit(source: Agent) -> None:
     for states in (np.zeros((3, 4)), np.zeros((0, 5)), np.full((1, 5), np.nan)):
         with pytest.raises(SpaceMismatch, match="a trajectory has shape"):
             distill_private(source, [states], **OPEN)
+    with pytest.raises(BadArgument, match="hold no numbers"):
+        distill_private(source, [np.array(["a"])], **OPEN)
     with pytest.raises(BadArgument, match="trajectories is empty"):
         distill_private(source, [], **OPEN)
     with pytest.raises(BadArgument, match="episodes is 0"):

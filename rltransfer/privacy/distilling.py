@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rltransfer.agents import Agent, Card, Normalization, RunningStats, load
 from rltransfer.agents.multitask.names import of_one_task
+from rltransfer.agents.numbers import whole
 from rltransfer.agents.policies import algorithm_class
 from rltransfer.errors import BadArgument, SpaceMismatch
 from rltransfer.normalizing import observation_normalizer
@@ -102,11 +103,12 @@ def distill_private(
     agent = source if isinstance(source, Agent) else load(source, classes=classes)
     of_one_task(agent, "distill_private")
     _check_source(agent)
+    seed = secrets.randbits(63) if seed is None else whole("seed", seed)
     if not isinstance(learning_rate, int | float) or not 0 < learning_rate < math.inf:
         raise BadArgument(f"learning_rate is {learning_rate!r}: give a number above 0")
     states = _checked(trajectories, agent)
     privacy = _privacy(epsilon, noise_multiplier, delta, clip, sample_rate, steps, len(states))
-    draws = torch.Generator().manual_seed(secrets.randbits(63) if seed is None else seed)
+    draws = torch.Generator().manual_seed(seed)
     student = _student(agent, policy_kwargs, classes, draws)
     normalization = _normalization(agent, statistics)
     teacher = Teacher(
@@ -187,7 +189,11 @@ def _privacy(
 ) -> Privacy:
     if (epsilon is None) == (noise_multiplier is None):
         raise BadArgument("give epsilon, or noise_multiplier, and not both")
-    if not clip > 0 or (math.isinf(clip) and noise_multiplier != 0):
+    if (
+        not isinstance(clip, int | float)
+        or not clip > 0
+        or (math.isinf(clip) and noise_multiplier != 0)
+    ):
         raise BadArgument(f"clip is {clip!r}: give a positive number; inf only without noise")
     if delta >= 1 / trajectories:
         raise BadArgument(
@@ -214,6 +220,10 @@ def _check_source(agent: Agent) -> None:
 def _checked(trajectories: Sequence[np.ndarray], agent: Agent) -> list[np.ndarray]:
     shape = agent.observation_space.shape
     found = [np.asarray(one) for one in trajectories]
+    if any(one.dtype.kind not in "fiub" for one in found):
+        raise BadArgument(
+            "trajectories hold no numbers: give arrays, see rltransfer.privacy.record"
+        )
     if not found:
         raise BadArgument("trajectories is empty: give at least one, see rltransfer.privacy.record")
     for one in found:
