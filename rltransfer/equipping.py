@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rltransfer.agents import Agent
 from rltransfer.errors import RecipeError
+from rltransfer.growing import added_entries
 from rltransfer.levels import performance_next_to
 from rltransfer.methods import Fading, Method, ShrinkPerturb
 from rltransfer.recipe import Recipe
@@ -81,6 +82,7 @@ def _terms(
         make_states=lambda n, tasks: states_on(agent, tasks, n, model.seed, device=model.device),
         seed=model.seed,
         masks=masks,
+        added=added_entries(recipe, dict(model.policy.named_parameters())),
     )
     terms = [term_of(one, setting) for one in methods]
     performance = None

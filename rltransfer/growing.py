@@ -94,6 +94,29 @@ def grown(agent: Agent, method: Residual | Progressive, seed: int | None = None)
     return Grown(_with(agent, weights), masks)
 
 
+def added_entries(recipe: Recipe, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Which entries of a widened policy's parameters are new, beside the source's.
+
+    Args:
+        recipe: The recipe.
+        parameters: The policy's parameters by name.
+
+    Returns:
+        Masks by name, of those parameters that hold both.
+    """
+    growing = (one for one in recipe.methods if isinstance(one, Residual | Progressive))
+    width, found = next((one.width for one in growing), 0), {}
+    for name, parameter in parameters.items() if width else ():
+        if name.startswith(f"{ACTOR}.") or name == HEAD:
+            new = torch.zeros_like(parameter, dtype=torch.bool)
+            if name != HEAD:
+                new[-width:] = True
+            if parameter.dim() == 2 and name != f"{ACTOR}.0.weight":
+                new[:, -width:] = True
+            found[name] = new
+    return found
+
+
 def growth_notes(
     recipe: Recipe, masks: Mapping[str, Tensor], parameters: Mapping[str, Tensor]
 ) -> dict[str, str]:

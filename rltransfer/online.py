@@ -246,6 +246,8 @@ def _episodes(stream: Iterable[tuple[str, int]]) -> tuple[str, ...]:
     """The task of each episode."""
     try:
         pairs = [(task, count) for task, count in stream]
+        if not all(isinstance(task, str) for task, _ in pairs):
+            raise TypeError("a task is no text")
     except (TypeError, ValueError) as error:
         raise BadArgument(
             f"stream is {stream!r:.80}: give tasks and episodes, [('CartPole-v1', 50)]"

@@ -440,7 +440,7 @@ def test_whatever_similarity_chooses_can_be_followed(kind: str) -> None:
             algorithm=source(kind).algorithm,
         )
         with adapted(kind, KINDS[kind].task(flip=True), choose(known).recipe) as model:
-            model.learn(64)
+            model.learn(96)  # of which the first update is within what fades
 
 
 def test_similar_tasks_transfer_instances_and_the_steps_count() -> None:
@@ -468,10 +468,10 @@ def test_similarity_leaves_no_trace() -> None:
     with adapted("discrete", toy(flip=True), SIMILAR, seed=2) as model:
         chosen = model.transfer.report.recipe
         model.transfer.spent = 0
-        model.learn(64)
+        model.learn(96)
         first = tensors(model)
     with adapted("discrete", toy(flip=True), chosen, seed=2) as model:
-        model.learn(64)
+        model.learn(96)
         assert same(first, tensors(model)) == set(first)
 
 

@@ -104,6 +104,18 @@ def test_swapped_actions_are_translated() -> None:
     assert scores[1, 0] > 5 * scores[0, 1]
 
 
+def test_a_fresh_network_that_normalizes_by_batches_learns_its_statistics() -> None:
+    KINDS["batchnorm"].task()
+    recipe = Recipe(
+        reset=["trunk", "heads"], imitate=SourceTrajectories(states=64, importance=False)
+    )
+    with adapted("batchnorm", KINDS["batchnorm"].task(), recipe) as model:
+        model.learn(32)
+        found = dict(model.policy.named_buffers())
+        means = [one for name, one in found.items() if name.endswith("running_mean")]
+        assert not model._n_updates and means and all((one != 0).any() for one in means)
+
+
 def test_demonstrations_make_what_was_shown_likelier() -> None:
     held = source_states(rlt.load("cartpole"), 500, seed=9)
     seen, taken = torch.as_tensor(held.observations), torch.as_tensor(held.actions)

@@ -139,6 +139,7 @@ def test_what_is_no_method_is_refused(given: Any, error: type[Exception], match:
         (Kickstart, {"strength": float("nan")}),
         (Kickstart, {"until": 1.5}),
         (Kickstart, {"fade": "slowly"}),
+        (Kickstart, {"fade": np.array(["linear", "constant"])}),
         (L2SP, {"fresh": -1}),
         (L2SP, {"strength": "much"}),
         (L2SP, {"strength": 10**400}),
@@ -172,8 +173,20 @@ def test_what_acts_on_an_actor_that_never_trains_is_refused(method: Method) -> N
     frozen = Recipe(freeze=["actor.*"])
     with pytest.raises(RecipeError, match="freeze less, or drop it"):
         rlt.adapt("cartpole", TARGET, frozen.but(**{method.role: method}), seed=0)
-    thawed = frozen.but(thaw={"actor.head": 0.5}, **{method.role: method})
+    thawed = frozen.but(thaw={"actor.head": 0.3}, **{method.role: method})
     rlt.adapt("cartpole", TARGET, thawed, seed=0)
+
+
+def test_what_ends_before_the_actor_trains_is_refused() -> None:
+    late = Recipe(freeze=["*", "!critic.*"], thaw={"actor.*": 0.5}, retain=Kickstart(until=0.4))
+    with pytest.raises(RecipeError, match=r"ends at 0.4 of training, .* trains from 0.5"):
+        rlt.adapt("cartpole", TARGET, late, seed=0)
+
+
+def test_deviations_alone_are_no_matrices() -> None:
+    recipe = Recipe(freeze=["*", "!critic.*", "!actor.std"], critic="keep", grow=LoRA())
+    with pytest.raises(RecipeError, match="freeze less, or drop it"):
+        rlt.adapt("pendulum", "Pendulum-v1", recipe, seed=0)
 
 
 def test_what_is_near_a_source_needs_copied_weights() -> None:

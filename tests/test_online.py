@@ -118,7 +118,7 @@ def test_streams_that_cannot_be_played_are_refused():
         online("cartpole", [("CartPole-v1", 1)], steps=10, retries=0)
     with pytest.raises(UnknownName):
         online("cartpole", [("CartPole-v1", 1)], "fulll", steps=10)
-    for wrong in (5, "CartPole-v1", ["CartPole-v1"], [("CartPole-v1", 1, 1)]):
+    for wrong in (5, "CartPole-v1", ["CartPole-v1"], [("CartPole-v1", 1, 1)], [(None, 2)]):
         with pytest.raises(BadArgument, match="give tasks and episodes"):
             online("cartpole", wrong, steps=10)  # pyright: ignore[reportArgumentType]
 

@@ -13,7 +13,18 @@ from transfer_cases import KINDS, SMALL, adapted, tensors, toy, train
 import rltransfer as rlt
 from rltransfer.engine.options import EngineOptions
 from rltransfer.errors import RecipeError
-from rltransfer.methods import L1, L2, L2SP, DrAC, Kickstart, L2Init, Parseval, Residual, Smoothing
+from rltransfer.methods import (
+    L1,
+    L2,
+    L2SP,
+    DrAC,
+    Kickstart,
+    L2Init,
+    Parseval,
+    Progressive,
+    Residual,
+    Smoothing,
+)
 from rltransfer.methods.method import Method
 from rltransfer.recipe import Recipe
 from rltransfer.training.terms.actions import Actions, kl
@@ -131,12 +142,16 @@ def test_what_the_source_did_not_have_is_pulled_as_fresh_weights_are() -> None:
         assert torch.equal(bias.weight, torch.tensor([1, 1, 0.2])) and bias.towards[2] == 0
 
 
-def test_a_source_s_wider_network_is_pulled_where_it_is_the_source_s() -> None:
-    recipe = Recipe(grow=Residual(width=4), regularize=L2SP(fresh=0.0))
+@pytest.mark.parametrize("growth", [Residual(width=4), Progressive(width=4)])
+def test_a_source_s_wider_network_is_pulled_where_it_is_the_source_s(growth: Any) -> None:
+    recipe = Recipe(grow=growth, regularize=L2SP(fresh=0.0))
     with adapted("discrete", KINDS["discrete"].task(), recipe) as model:
         terms = {one.name: one for one in model.transfer.terms.terms}
         head = next(one for one in terms["l2_sp"]._pulled if one.name == "action_net.weight")
         assert (head.weight[:, :-4] == 1).all() and (head.weight[:, -4:] == 0).all()
+        layer = next(one for one in terms["l2_sp"]._pulled if one.name.endswith("net.2.weight"))
+        assert (layer.weight[:-4, :-4] == 1).all()
+        assert (layer.weight[-4:] == 0).all() and (layer.weight[:, -4:] == 0).all()
 
 
 @pytest.mark.parametrize("kind", [L1, L2])

@@ -247,6 +247,15 @@ def _good_toy() -> Agent:
     )
 
 
+def test_ewc_lets_actions_go_that_the_source_did_not_have() -> None:
+    KINDS["discrete"].task()
+    recipe = Recipe(outputs=[0, 1, None], retain=EWC(states=64))
+    with adapted("discrete", toy("v4", "d3"), recipe) as model:
+        held = {one.name: one.weight for one in _term(model)._pulled}
+        for name in ("action_net.weight", "action_net.bias"):
+            assert (held[name][:2] > 0).all() and (held[name][2] == 0).all()
+
+
 def test_measuring_a_source_that_explores_by_its_state_disturbs_nobody() -> None:
     left = []
     for method in (Kickstart(), Kickstart(fade="performance")):

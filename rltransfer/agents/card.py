@@ -12,6 +12,7 @@ from rltransfer.agents.numbers import finite, whole
 from rltransfer.errors import BadArgument
 
 _SHOWN = ("name", "task")
+_MAPPINGS = ("versions", "scores")
 _TEXTS = (*_SHOWN, "command", "created", "notes", "source")
 
 
@@ -106,12 +107,20 @@ class Card:
 
     def _check_texts(self) -> None:
         texts = [(name, getattr(self, name)) for name in _TEXTS]
-        for name, text in [*texts, *(("versions", one) for one in self.versions.values())]:
+        held = [(name, one) for name in _MAPPINGS for one in self._mapping(name)]
+        versions = [("versions", one) for one in self.versions.values()]
+        for name, text in [*texts, *held, *versions]:
             if not isinstance(text, str):
                 raise BadArgument(f"card {name}={text!r:.80}: expected text")
         for name, text in [*texts[: len(_SHOWN)], *(("scores", id) for id in self.scores)]:
             if not text.isprintable():  # a terminal would act upon it
                 raise BadArgument(f"card {name}={text!r:.80}: expected printable text")
+
+    def _mapping(self, name: str) -> Mapping[str, Any]:
+        value = getattr(self, name)
+        if not isinstance(value, Mapping):
+            raise BadArgument(f"card {name}={value!r:.80}: expected a mapping of texts")
+        return value
 
     def _check_scores(self) -> None:
         for score in (*([] if self.score is None else [self.score]), *self.scores.values()):

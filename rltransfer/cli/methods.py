@@ -59,11 +59,12 @@ def _method(text: str) -> Method:
 
 
 def _parts(text: str) -> list[str]:
-    """Split at the commas that are not within brackets."""
-    parts, depth = [""], 0
+    """Split at the commas that are within neither brackets nor quotes."""
+    parts, depth, quoted = [""], 0, False
     for character in text:
-        depth += (character in "[{") - (character in "]}")
-        if character == "," and not depth:
+        quoted ^= character == '"'
+        depth += 0 if quoted else (character in "[{") - (character in "]}")
+        if character == "," and not depth and not quoted:
             parts.append("")
         else:
             parts[-1] += character

@@ -105,7 +105,7 @@ class Method:
             RecipeError: It is not.
         """
         value = getattr(self, name)
-        if value not in choices or type(value) not in map(type, choices):  # 1 is no True
+        if type(value) not in map(type, choices) or value not in choices:  # 1 is no True
             self.refuse(name, f"one of {', '.join(map(repr, choices))}")
 
     def names(self, name: str) -> None:
@@ -139,8 +139,9 @@ class Fading(Method):
             ``1 - learner / source``, at least 0 and at most 1, the ratio of what episodes of
             learner and source return above a random policy's (Agarwal et al. 2022, section 4.2),
             and 0 from ``until``.
-        until: Fraction of training in (0, 1] after which the strength is 0; of each ``learn``, as
-            learning rates are. 1 for no end.
+        until: Fraction of training in (0, 1] after which the strength is 0, of all that was asked
+            for by then, as learning rates are scheduled: ``learn`` begins anew, unless it goes on
+            (``reset_num_timesteps=False``). 1 for no end.
     """
 
     strength: float = 1.0
@@ -211,7 +212,7 @@ def _plain(value: Any, kind: Any) -> Any:
     value = value.item() if isinstance(value, np.generic) else value
     if type(value) is int and str(kind).startswith("float") and abs(value) < 2**53:
         return float(value)
-    if value == 0 and isinstance(value, float):
+    if isinstance(value, float) and value == 0:
         return 0.0  # and not -0.0, which is equal and written otherwise
     return tuple(value) if isinstance(value, list) else value
 

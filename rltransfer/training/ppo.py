@@ -194,8 +194,12 @@ class TransferMixin(OnPolicyAlgorithm):
         if self.transfer and self.transfer.terms:
             self.transfer.terms.observe(self)
 
-    def _setup_learn(self, *args: Any, **kwargs: Any) -> Any:
-        prepared = super()._setup_learn(*args, **kwargs)
+    def _setup_learn(self, total_timesteps: int, *args: Any, **kwargs: Any) -> Any:
+        if self.transfer and self.transfer.guide:
+            # For the episodes that begin before the first rollout.
+            rollout = self.n_steps * self.n_envs
+            self.transfer.guide.left = total_timesteps - self.transfer.spent - rollout
+        prepared = super()._setup_learn(total_timesteps, *args, **kwargs)
         if self.transfer:
             self.num_timesteps += self.transfer.spent
             self._num_timesteps_at_start += self.transfer.spent  # no part of the speed

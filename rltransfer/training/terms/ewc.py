@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from rltransfer.errors import RecipeError
 from rltransfer.methods import EWC
 from rltransfer.training.terms.fisher import fisher
@@ -42,8 +44,9 @@ def _(method: EWC, setting: Setting) -> Term:
         )
     found = setting.source_states(method.states, tasks=method.tasks)
     information = fisher(setting.teacher, found.observations, copied)
-    pulled = [
-        Pulled(name, one, one.detach().clone(), information[name].clamp(min=method.floor))
-        for name, one in copied.items()
-    ]
+    pulled = []
+    for name, one in copied.items():
+        known = information[name].clamp(min=method.floor)
+        weight = torch.where(setting.from_source(name), known, 0.0)
+        pulled.append(Pulled(name, one, one.detach().clone(), weight))
     return EWCTerm(method, pulled, found.steps)

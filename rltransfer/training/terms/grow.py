@@ -16,7 +16,7 @@ from rltransfer.training.terms.weights import require_actor
 @term_of.register(Residual)
 @term_of.register(Progressive)
 def _(method: Residual | Progressive, setting: Setting) -> Term:
-    require_actor(method, setting.model)
+    require_actor(method, setting.model, std=False)
     for group in setting.groups.values():
         _check(group, type(method).__name__, setting)
     return MaskTerm(method.name, setting.parameters(), setting.masks)

@@ -166,7 +166,7 @@ class LoRATerm(Term):
 
 @term_of.register
 def _(method: LoRA, setting: Setting) -> Term:
-    require_actor(method, setting.model)
+    require_actor(method, setting.model, std=False)
     if setting.recipe.optimizer == "source":
         raise RecipeError(
             "LoRA has an optimizer of its own, to which the source's moments mean nothing: use "

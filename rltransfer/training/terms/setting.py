@@ -39,6 +39,7 @@ class Setting:
         make_states: Lets the source play a number of steps of tasks, by default of its own.
         seed: Seed of the run; None for none.
         masks: Which entries of weights train, by parameter name, where the source was widened.
+        added: Which entries are new there.
 
     What methods ask for more than once, teacher and states, is made once.
     """
@@ -54,6 +55,7 @@ class Setting:
     make_states: Callable[[int, Sequence[str]], SourceStates]
     seed: int | None = None
     masks: Mapping[str, Tensor] = field(default_factory=dict)
+    added: Mapping[str, Tensor] = field(default_factory=dict)
     _states: dict[tuple[int, tuple[str, ...]], SourceStates] = field(
         default_factory=dict, init=False
     )
@@ -108,9 +110,10 @@ class Setting:
         parameter = self.model.policy.get_parameter(name)
         if name not in self.copied:
             return torch.zeros_like(parameter, dtype=torch.bool)
-        found = self.carried.get(name, torch.ones(())).to(parameter.device).bool()
-        added = self.masks.get(name, torch.zeros(())).to(parameter.device).bool()
-        return (found & ~added).expand_as(parameter)
+        found = torch.ones_like(parameter, dtype=torch.bool)
+        if name in self.carried:
+            found &= self.carried[name].to(parameter.device)
+        return found & ~self.added[name] if name in self.added else found
 
     def parameters(self, *, actor_only: bool = True) -> dict[str, Tensor]:
         """Parameters by name.

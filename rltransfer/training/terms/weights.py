@@ -46,13 +46,29 @@ def trained(
     return found
 
 
-def require_actor(method: Method, model: Any) -> None:
-    """Refuse a method that acts on what the policy does, where nothing of the actor ever trains.
+def require_actor(method: Method, model: Any, *, std: bool = True) -> None:
+    """Refuse a method that acts on what the policy does, where the actor never trains meanwhile.
+
+    Args:
+        method: The method.
+        model: A model that has its transfer.
+        std: Whether standard deviations are enough.
 
     Raises:
-        RecipeError: Nothing does.
+        RecipeError: It never does, or not before the method is over.
     """
-    trained(method, model, critic=False, std=True)
+    named = trained(method, model, critic=False, std=std)
+    scheduler, until = model.transfer.scheduler, getattr(method, "until", 1.0)
+    begins = min(
+        scheduler.plans[name].trains_from
+        for name, group in scheduler.groups.items()
+        if not named.keys().isdisjoint(group.parameters)
+    )
+    if until < 1 and begins >= until:
+        raise RecipeError(
+            f"{type(method).__name__} ends at {until:g} of training, and what it acts on trains "
+            f"from {begins:g}: give a larger until, or thaw it sooner"
+        )
 
 
 @torch.no_grad()

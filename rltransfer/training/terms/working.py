@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.utils import obs_as_tensor
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from rltransfer.engine.terms import Evaluated
 from rltransfer.training.terms.closed import ClosedTerm
@@ -52,9 +53,8 @@ class Working:
         if not waiting:
             return None
         seen = self._seen(model)
-        with _statistics_held(model.policy):
-            for term in waiting:
-                term.take(seen)
+        for term in waiting:
+            term.take(seen)
         return {f"{one.name}/{what}": value for one in waiting for what, value in one.end().items()}
 
     def begin(self, model: Any) -> None:
@@ -182,8 +182,9 @@ class Working:
 
 @contextmanager
 def _statistics_held(policy: Any) -> Iterator[None]:
-    """Let BatchNorm and its like not learn from what terms show them besides the rollout."""
-    layers = [one for one in policy.modules() if getattr(one, "track_running_stats", False)]
+    """Let BatchNorm not learn from what terms show it besides the rollout."""
+    found = (one for one in policy.modules() if isinstance(one, _BatchNorm))
+    layers = [one for one in found if one.track_running_stats]
     for layer in layers:
         layer.track_running_stats = False
     try:
