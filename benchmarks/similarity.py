@@ -28,7 +28,7 @@ import torch
 from processor import processor
 from similarity_parts import page, settings
 from similarity_parts.choices import contests, difference
-from similarity_parts.correlations import correlations
+from similarity_parts.correlations import adjusted, correlations
 from similarity_parts.measuring import Wanted, measure_all
 from study import BUDGETS, checkpoints
 from study import OUT as STUDY
@@ -42,6 +42,7 @@ from rltransfer.experiments.benchmark import Case, benchmark, size_of
 from rltransfer.experiments.measuring import source_of
 from rltransfer.pretrain import versions
 from rltransfer.registry import pair, task
+from rltransfer.report import Row
 from rltransfer.training.threads import cores
 
 OUT = Path(__file__).parent / "results" / "similarity"
@@ -152,8 +153,13 @@ def write(
     targets = {
         **{arm: {name: by[arm] for name, by in gains.items()} for arm in settings.FIXED},
         "best": best,
+        settings.FINAL: {
+            one.summary.label: _row(one, "full").asymptote_gain.mean for one in trained
+        },
     }
-    found = {name: correlations(measures, some, families, name) for name, some in targets.items()}
+    found = adjusted(
+        {name: correlations(measures, some, families, name) for name, some in targets.items()}
+    )
     folders.create(out)
     atomic_write(out / "pairs.csv", page.pairs_csv(measures, gains))
     atomic_write(out / "correlations.csv", page.correlations_csv(found))
@@ -171,6 +177,10 @@ def write(
         runs=trained,
     )
     atomic_write(out / "similarity.md", text.encode())
+
+
+def _row(gain: Gain, arm: str) -> Row:
+    return next(row for row in gain.summary.rows if row.recipe == arm)
 
 
 if __name__ == "__main__":

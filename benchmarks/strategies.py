@@ -99,7 +99,9 @@ def _write(
         f"`{command}`: {BUDGET:,} steps on each target, {args.seeds} seeds, each from the next of "
         "3 source checkpoints. Paired gain in the area under the normalized learning curve over "
         "scratch, with its 95% interval; *likely* and **clear** differences are marked (5 seeds "
-        "can show no more than *likely*), and counted together under helped/hurt.\n",
+        "can show no more than *likely*), and counted together under helped/hurt. The interval "
+        "behind a mean gain speaks of other seeds on these pairs; that of the next column, of "
+        "other pairs like these.\n",
         "## Strategies\n",
         markdown(results, list(strategies)),
     ]

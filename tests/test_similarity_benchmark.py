@@ -43,12 +43,13 @@ def test_there_are_enough_pairs_and_their_gains_are_on_one_scale() -> None:
 def test_measures_are_turned_round_and_ranked() -> None:
     measures = table(zero_shot=[1, 2, 3, 4, 5, 6], dynamics_gap=[1, 2, 3, 4, 5, 6])
     found = correlations.correlations(measures, GAINS, FAMILIES, "full")
+    found = correlations.adjusted({"full": found, "other": found})["full"]
     by_name = {one.measure: one for one in found}
     assert found[0].measure == "zero_shot" and found[0].spearman[0] == pytest.approx(1)
     assert by_name["dynamics_gap"].spearman[0] == pytest.approx(-1)
     assert by_name["dynamics_gap"].kendall[0] == pytest.approx(-1)
-    # Of 720 orders two correlate perfectly; two measures are known.
-    assert found[0].p == pytest.approx(2 / 720) and found[0].p_holm == pytest.approx(4 / 720)
+    # Of 720 orders two correlate perfectly; two measures of two gains are known.
+    assert found[0].p == pytest.approx(2 / 720) and found[0].p_holm == pytest.approx(8 / 720)
     assert math.isnan(by_name["cka"].spearman[0]) and by_name["cka"].pairs == 0
 
 
@@ -113,11 +114,16 @@ def test_similarities_are_kept_and_not_measured_twice(
     assert other.path(tmp_path) != wanted[0].path(tmp_path)
 
 
+def correlated(measures: dict[str, dict[str, float]]) -> list[correlations.Correlation]:
+    found = correlations.correlations(measures, GAINS, FAMILIES, "full")
+    return correlations.adjusted({"full": found})["full"]
+
+
 def test_the_page_says_what_is_clear_and_what_is_not() -> None:
     measures = table(zero_shot=[1, 2, 3, 4, 5, 6], cka=[2, 1, 4, 3, 6, 5])
-    found = correlations.correlations(measures, GAINS, FAMILIES, "full")
+    found = correlated(measures)
     assert "clearly no chance: `zero_shot` (+1.00)" in page._correlations("full", found)
-    unclear = correlations.correlations(table(cka=[2, 1, 6, 3, 4, 5]), GAINS, FAMILIES, "full")
+    unclear = correlated(table(cka=[2, 1, 6, 3, 4, 5]))
     assert "No measure orders the pairs" in page._correlations("full", unclear)
     rows = list(csv.DictReader(page.correlations_csv({"full": found}).decode().splitlines()))
     assert rows[0]["measure"] == "zero_shot" and float(rows[0]["spearman"]) == 1

@@ -22,7 +22,7 @@ class Difference:
         mean: Mean difference of the gains, normalized score.
         low: Lower end of its 95 % interval (Student's t, over pairs).
         high: Upper end.
-        p: Two-sided sign-flip p-value.
+        p: Two-sided sign-flip p-value, for this comparison alone.
         better: Pairs on which the first gained more.
         pairs: All pairs.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class Correlation:
         spearman: Spearman's rank correlation, and its 95 % interval over pairs.
         kendall: Kendall's tau-b, and its interval.
         p: Two-sided permutation p-value of Spearman's correlation.
-        p_holm: The same, adjusted for the number of measures.
+        p_holm: The same, adjusted for all measures and gains of the page (:func:`adjusted`).
         within: Kendall's tau over pairs of one family alone, pooled over the families.
     """
 
@@ -56,18 +56,25 @@ def correlations(
         gain: Name of the gain.
 
     Returns:
-        One entry for each measure, the strongest first; those with fewer than :data:`FEWEST`
-        known pairs last, without numbers.
+        One entry for each measure, the strongest first, without ``p_holm``; those with fewer than
+        :data:`FEWEST` known pairs last, without numbers.
     """
     found = [_one(name, measures, gains, families, gain) for name in MEASURES]
-    known = [one for one in found if not math.isnan(one.p)]
-    adjusted = holm([one.p for one in known]) if known else []
-    values = [
-        Correlation(**{**vars(one), "p_holm": float(p)})
-        for one, p in zip(known, adjusted, strict=True)
-    ]
-    values.sort(key=lambda one: -one.spearman[0])
-    return values + [one for one in found if math.isnan(one.p)]
+    return sorted(found, key=lambda one: (math.isnan(one.p), -one.spearman[0]))
+
+
+def adjusted(found: Mapping[str, Sequence[Correlation]]) -> dict[str, list[Correlation]]:
+    """Adjust the p-values of all that is looked at together, by Holm's method.
+
+    Args:
+        found: Correlations by gain.
+    """
+    known = [one.p for some in found.values() for one in some if not math.isnan(one.p)]
+    left = iter(holm(known) if known else [])
+    return {
+        gain: [one if math.isnan(one.p) else replace(one, p_holm=float(next(left))) for one in some]
+        for gain, some in found.items()
+    }
 
 
 def _one(

@@ -11,7 +11,7 @@ from rltransfer.experiments import Gain
 from rltransfer.similarity import MEASURES
 from similarity_parts.choices import Difference, chosen
 from similarity_parts.correlations import FEWEST, Correlation
-from similarity_parts.settings import ARMS, SELECTORS
+from similarity_parts.settings import ARMS, FINAL, SELECTORS
 
 Table = Mapping[str, Mapping[str, float]]
 
@@ -64,18 +64,22 @@ def _heading(
         f"from {checkpoints}, and of training from scratch. A gain is the difference in area "
         "under the learning curve of the normalized score (0 is random play, 1 the reference), "
         "recipe minus scratch. Every "
-        f"measure is the mean over source checkpoints and {measure_seeds} seeds, before any "
-        "training. A correlation of 1 means that the pairs that a measure calls more similar are "
+        f"measure is the mean over source checkpoints and {measure_seeds} seeds, taken before "
+        "anything is transferred; for `cka` alone a network is trained on the target, briefly. A "
+        "correlation of 1 means that the pairs that a measure calls more similar are "
         "exactly those that gained more, 0 that it says nothing, below 0 that it says the "
         "opposite; measures that fall with similarity are turned round. Brackets hold 95 % "
         "bootstrap intervals over pairs: one that contains 0 is compatible with a measure that "
-        "says nothing. The p-value (permutations of the pairs) is adjusted for the number of "
-        "measures (Holm).\n\n"
+        "says nothing. The p-value (permutations of the pairs) is adjusted for all "
+        "measures and all gains of this page (Holm).\n\n"
         "Pairs of one family have a source in common and are no independent evidence, so "
         "intervals and p-values are too good by an unknown amount. The last column counts only "
         "comparisons within a family, where a measure gets no credit for telling families apart. "
         'The "best" gain is that of the recipe that did best on the pair, known afterwards; it is '
-        "biased upwards."
+        "biased upwards. A learning curve begins with the score before training, which for `full` "
+        "is the zero-shot score itself, so that some of its correlation with an area is built in; "
+        f"`{FINAL}` is the gain in the last tenth of training, where it is not.\n\n"
+        "p-values of differences between ways of choosing are those of each comparison alone."
     )
 
 
@@ -94,8 +98,8 @@ def _correlations(gain: str, found: Sequence[Correlation]) -> str:
             str(one.pairs),
             _estimate(one.spearman),
             _estimate(one.kendall),
-            _number(one.p, 3),
-            _number(one.p_holm, 3),
+            _chance(one.p),
+            _chance(one.p_holm),
             _number(one.within),
         )
         for one in found
@@ -114,7 +118,7 @@ def _selectors(differences: Mapping[tuple[str, str], Difference]) -> str:
         (
             f"`{one}` - `{other}`",
             _estimate((d.mean, d.low, d.high), sign=True),
-            _number(d.p, 3),
+            _chance(d.p),
             f"{d.better} of {d.pairs}",
         )
         for (one, other), d in differences.items()
@@ -205,6 +209,10 @@ def _estimate(ends: tuple[float, float, float], *, sign: bool = False) -> str:
         return ""
     shown = f"{value:+.2f}" if sign else f"{value:.2f}"
     return shown if math.isnan(low) else f"{shown} [{low:.2f}, {high:.2f}]"
+
+
+def _chance(p: float) -> str:
+    return "< 0.001" if p < 0.001 else _number(p, 3)
 
 
 def _number(value: float, digits: int = 2) -> str:

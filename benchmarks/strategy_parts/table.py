@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from rltransfer import report
+from rltransfer.metrics import crossed_mean
 from strategy_parts.running import Result
 
 MARKS = {
@@ -19,7 +20,7 @@ MARKS = {
     "hurt": "**",
     "likely hurt": "*",
 }
-SUMS = ("mean gain", "helped/hurt", "beats scratch", "worst tenth of runs")
+SUMS = ("mean gain", "over pairs", "helped/hurt", "beats scratch", "worst tenth of runs")
 FIELDS = (
     *("pair", "kind", "strategy", "seeds", "auc", "gain", "low", "high", "p", "p_holm"),
     *("verdict", "knowledge", "jumpstart", "asymptote", "why_not"),
@@ -115,13 +116,22 @@ def _cell(result: Result, name: str) -> str:
 
 def _overall(results: Sequence[Result], found: report.RecipeOverall | None) -> list[str]:
     if found is None:
-        return ["-", "-", "-", "-"]
+        return ["-"] * len(SUMS)
     rows = [_row(result, found.recipe) for result in results]
     words = [row.verdict.split()[-1] for row in rows if row is not None]
     counts = f"{words.count('helped')}/{words.count('hurt')} of {len(words)}"
     gain = found.gain
     mean = f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
-    return [mean, counts, f"{found.improvement.mean:.0%}", f"{found.worst_decile:+.2f}"]
+    over_pairs = _over_pairs(list(gains(results, found.recipe).values()))
+    return [mean, over_pairs, counts, f"{found.improvement.mean:.0%}", f"{found.worst_decile:+.2f}"]
+
+
+def _over_pairs(by_pair: Sequence[float]) -> str:
+    """Student's t interval of the mean over pairs, which knows of no other pairs below two."""
+    if len(by_pair) < 2:
+        return "-"
+    low, high = crossed_mean(np.array(by_pair)).interval()
+    return f"[{low:+.2f}, {high:+.2f}]"
 
 
 def _number(value: float) -> str:
