@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from processes import environment, run, tiny_agent
 
 from rltransfer.agents import Agent
 from rltransfer.errors import BadArgument, BadCheckpoint, NotWritable
-from rltransfer.experiments import Job, Run, RunSpec, events, sweep
+from rltransfer.experiments import Job, Run, RunSpec, events, folders, sweep
 from rltransfer.experiments.engines import Limits
 from rltransfer.experiments.index import write_index
 from rltransfer.experiments.once import write_once
@@ -216,3 +217,22 @@ def test_events_of_an_attempt_that_has_ended_go_unless_it_gave_the_result(
     with events.recording(tmp_path, resumed=False, result=result) as names:
         assert other.exists() == published
     assert names == []
+
+
+def test_a_folder_is_created_while_failed_runs_take_empty_ones_away(tmp_path: Path) -> None:
+    shared, ended = [tmp_path / "events/label", tmp_path / "events"], threading.Event()
+
+    def take_away() -> None:
+        while not ended.is_set():
+            folders.remove_empty(shared)
+
+    other = threading.Thread(target=take_away)
+    other.start()
+    try:
+        for number in range(500):
+            own = shared[0] / str(number)
+            folders.create(own)
+            own.rmdir()
+    finally:
+        ended.set()
+        other.join()

@@ -11,6 +11,8 @@ from rltransfer.errors import BadArgument, NotWritable
 
 RESULT = "result.json"
 EVENTS = "events.out.tfevents.*"
+# Another run's failure takes a moment, and a folder that cannot be created is to be named soon.
+_TRIES = 100
 # What a run writes before its result is there: TensorBoard's events, and a result being written.
 _TRACES = (EVENTS, f".{RESULT}.*.tmp")
 
@@ -49,15 +51,18 @@ def check_writable(out: Path) -> None:
 
 
 def create(folder: Path) -> None:
-    """Create a folder and those around it.
+    """Create a folder and those around it, while runs that failed may take empty ones away.
 
     Raises:
         NotWritable: It cannot be created.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise not_writable(folder, error) from error
+    for left in reversed(range(_TRIES)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+        except OSError as error:
+            if not left or not isinstance(error, FileNotFoundError):
+                raise not_writable(folder, error) from error
 
 
 def not_writable(folder: Path, error: OSError) -> NotWritable:

@@ -9,6 +9,7 @@ from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from torch.utils.tensorboard import SummaryWriter
 
 from rltransfer.agents.files import writing
+from rltransfer.experiments import folders
 
 
 class Events(TensorBoardOutputFormat):
@@ -26,6 +27,7 @@ class Events(TensorBoardOutputFormat):
     def __init__(self, folder: Path, after: int | None = None) -> None:
         self._folder = folder
         self._is_closed = False
+        folders.create(folder)
         with writing(folder):
             purged = None if after is None else after + 1
             self.writer = SummaryWriter(log_dir=str(folder), purge_step=purged)
