@@ -10,8 +10,6 @@ sequence is kept in --runs and reused when the command is repeated; the tables g
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import os
 import platform
@@ -26,7 +24,7 @@ import numpy as np
 import torch
 
 from rltransfer import metrics
-from rltransfer.agents.files import atomic_write
+from rltransfer.agents.files import atomic_write, csv_of
 from rltransfer.continual import STRATEGIES, ContinualRun, continual
 from rltransfer.continual.strategies import Distillation
 from rltransfer.errors import BadCheckpoint, TransferError
@@ -85,7 +83,7 @@ def compare(args: argparse.Namespace) -> int:
     }
     page = markdown(runs, args)
     atomic_write(args.out / "continual.md", page.encode())
-    atomic_write(args.out / "scores.csv", scores(runs).encode())
+    atomic_write(args.out / "scores.csv", scores(runs))
     print(page)
     return 0
 
@@ -194,18 +192,16 @@ def _matrix(some: Sequence[ContinualRun]) -> list[str]:
     return lines
 
 
-def scores(runs: Mapping[str, Sequence[ContinualRun]]) -> str:
+def scores(runs: Mapping[str, Sequence[ContinualRun]]) -> bytes:
     """Every score as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["method", "seed", "learnt", "task", "score", "area"])
+    rows: list[Sequence[object]] = [("method", "seed", "learnt", "task", "score", "area")]
     for method, some in runs.items():
         for run in some:
             for i, row in enumerate(run.scores):
                 for j, score in enumerate(row):
                     area = f"{run.areas[j]:.6g}" if i == j + 1 else ""
-                    writer.writerow([method, run.seed, i, TASKS[j], f"{score:.6g}", area])
-    return text.getvalue()
+                    rows.append((method, run.seed, i, TASKS[j], f"{score:.6g}", area))
+    return csv_of(rows)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 from gymnasium import spaces
@@ -27,7 +27,7 @@ def all_finite(values: np.ndarray) -> bool:
     return isfinite(total) or bool(np.isfinite(values).all())
 
 
-def is_finite(value: float) -> bool:
+def is_finite(value: SupportsFloat) -> bool:
     """Tell whether a number is finite as a float, which a whole number may be too large for."""
     try:
         return isfinite(value)
@@ -52,6 +52,17 @@ def float_keys(space: spaces.Space) -> tuple[Any, ...]:
     else:
         parts = [(None, space)]
     return tuple(key for key, part in parts if part.dtype is not None and part.dtype.kind == "f")
+
+
+def not_finite(observation: Any, keys: tuple[Any, ...]) -> str | None:
+    """Say what of one observation is NaN or infinite, such as ``"observation[2] is nan"``.
+
+    Args:
+        observation: The observation.
+        keys: What :func:`float_keys` says of its space.
+    """
+    found = first_not_finite(observation, keys)
+    return None if found is None else f"observation{[*found[0]] or ''} {found[1]}"
 
 
 def first_not_finite(observation: Any, keys: tuple[Any, ...]) -> tuple[tuple[int, ...], str] | None:

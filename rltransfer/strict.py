@@ -17,7 +17,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from rltransfer.errors import EnvironmentWarning, TransferError
 from rltransfer.faults import broken, one_line, shown
-from rltransfer.finite import first_not_finite, float_keys
+from rltransfer.finite import float_keys, not_finite
 from rltransfer.fits import misfit, rounded, same_space
 from rltransfer.heartbeat import beat
 
@@ -198,10 +198,9 @@ class FiniteEnv(StrictEnv):
         return result
 
     def _require_finite(self, observation: Any, action: Any = None) -> None:
-        found = first_not_finite(observation, self._keys)
-        if found is not None:
-            place, problem = found
-            self._refuse(f"observation{[*place] or ''} {problem}", action)
+        problem = not_finite(observation, self._keys)
+        if problem is not None:
+            self._refuse(problem, action)
 
 
 def _is_number(reward: Any) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from rltransfer.agents.files import csv_of
 from rltransfer.experiments import Gain
 from rltransfer.similarity import MEASURES
 from similarity_parts.choices import Difference, chosen
@@ -190,12 +189,10 @@ def correlations_csv(found: Mapping[str, Sequence[Correlation]]) -> bytes:
 
 
 def _csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    for row in rows:
-        writer.writerow(["" if v != v else f"{v:.6g}" if isinstance(v, float) else v for v in row])
-    return text.getvalue().encode()
+    cells = (
+        ["" if v != v else f"{v:.6g}" if isinstance(v, float) else v for v in row] for row in rows
+    )
+    return csv_of([head, *cells])
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

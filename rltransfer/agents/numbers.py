@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from rltransfer.errors import BadArgument
+from rltransfer.finite import is_finite
 
 
 def whole(name: str, value: Any, *, least: int | None = 0) -> int:
@@ -38,11 +38,7 @@ def finite(name: str, value: Any) -> float:
     Raises:
         BadArgument: It is no number, NaN, infinite, or too large for a float.
     """
-    kinds = int | float | np.integer | np.floating
-    try:
-        found = float(value) if isinstance(value, kinds) else math.nan
-    except OverflowError:
-        found = math.inf
-    if isinstance(value, bool) or not math.isfinite(found):
+    number = isinstance(value, int | float | np.integer | np.floating)
+    if not number or isinstance(value, bool) or not is_finite(value):
         raise BadArgument(f"{name} is {value!r:.60}: give a finite number")
-    return found
+    return float(value)

@@ -31,9 +31,7 @@ def ls(args: argparse.Namespace) -> int:
 
 def show(args: argparse.Namespace) -> int:
     """Show one thing by name, or an agent by its path."""
-    # A recipe may be named like the method that it uses, and explain it too.
-    texts = dict.fromkeys(look(args.name) for look in _LOOKS)
-    found = [text for text in texts if text and not any(text in t for t in texts if t != text)]
+    found = [text for text in (look(args.name) for look in _LOOKS) if text]
     if not found:
         known = [*agents(), *pairs(), *tasks(), *PRESETS, *METHODS]
         raise UnknownName(suggest(args.name, known, kind="agent, pair, task, recipe or method"))
@@ -104,7 +102,13 @@ def _show_recipe(name: str) -> str:
     return "\n\n".join([f"{fields}\n{rest}", *used])
 
 
-_LOOKS = (_show_agent, _show_pair, _show_task, _show_recipe, methods.shown)
+def _show_method(name: str) -> str:
+    """A method, unless the recipe of its name has explained it."""
+    used = PRESETS[name].methods if name in PRESETS else ()
+    return "" if any(one.name == name for one in used) else methods.shown(name)
+
+
+_LOOKS = (_show_agent, _show_pair, _show_task, _show_recipe, _show_method)
 
 
 def _fields(thing: object) -> str:

@@ -41,7 +41,7 @@ def check_writable(out: Path) -> None:
     """
     created = missing(out)
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        create(out)
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rltransfer import report
-from rltransfer.agents.files import atomic_write
+from rltransfer.agents.files import atomic_write, csv_of
 from rltransfer.experiments import folders
 from rltransfer.experiments.gain import Gain
 from rltransfer.pretrain import versions
@@ -67,10 +65,8 @@ def write_report(
 
 def curves(gains: Sequence[Gain]) -> bytes:
     """Learning curves as CSV: one line for each evaluation, means over its episodes."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
     names = ("case", "target", "recipe", "source", "seed", "steps", "return", "stochastic")
-    table.writerow([*names, "choice"])
+    rows: list[Sequence[object]] = [(*names, "choice")]
     for one in gains:
         for run in one.runs:
             for i, steps in enumerate(run.steps):
@@ -78,5 +74,5 @@ def curves(gains: Sequence[Gain]) -> bytes:
                 means = (run.returns[i].mean(), run.stochastic[i].mean())
                 row = [one.summary.label, spec.target, spec.label, spec.source, spec.seed]
                 row += [int(steps), *(f"{m:.4f}" for m in means), run.choice if i == 0 else ""]
-                table.writerow(row)
-    return text.getvalue().encode()
+                rows.append(row)
+    return csv_of(rows)

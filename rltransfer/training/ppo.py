@@ -146,7 +146,7 @@ class TransferMixin(OnPolicyAlgorithm):
 
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
         super()._update_current_progress_remaining(num_timesteps, total_timesteps)
-        if self.transfer and self.transfer.guide:
+        if self._guide():
             # Its steps may exceed the budget, and schedules would go below their end.
             self._current_progress_remaining = max(0.0, self._current_progress_remaining)
 
@@ -167,12 +167,12 @@ class TransferMixin(OnPolicyAlgorithm):
         terms = self._terms()
         if terms:
             terms.rollout_begins(self)
-        if self.transfer and self.transfer.guide:
-            rollout = self.n_steps * self.n_envs
-            self.transfer.guide.left = self._total_timesteps - self.num_timesteps - rollout
+        guide = self._guide()
+        if guide:
+            guide.left = self._total_timesteps - self.num_timesteps - self.n_steps * self.n_envs
         going_on = super().collect_rollouts(*args, **kwargs)
-        if self.transfer and self.transfer.guide:
-            self._count_guide(self.transfer.guide)
+        if guide:
+            self._count_guide(guide)
         shaping = shaping_of(self.env)
         if shaping:
             self._log_methods({f"shaping/{name}": value for name, value in shaping.log().items()})
@@ -183,6 +183,9 @@ class TransferMixin(OnPolicyAlgorithm):
         guide.horizon.advance(self.num_timesteps / self._total_timesteps)
         for name, value in guide.log().items():
             self.logger.record(f"transfer/jump_start/{name}", value)
+
+    def _guide(self) -> Guide | None:
+        return self.transfer.guide if self.transfer else None
 
     def _terms(self) -> Working | None:
         return self.transfer.terms if self.transfer else None
@@ -195,10 +198,10 @@ class TransferMixin(OnPolicyAlgorithm):
             self.transfer.terms.observe(self)
 
     def _setup_learn(self, total_timesteps: int, *args: Any, **kwargs: Any) -> Any:
-        if self.transfer and self.transfer.guide:
+        guide = self._guide()
+        if self.transfer and guide:
             # For the episodes that begin before the first rollout.
-            rollout = self.n_steps * self.n_envs
-            self.transfer.guide.left = total_timesteps - self.transfer.spent - rollout
+            guide.left = total_timesteps - self.transfer.spent - self.n_steps * self.n_envs
         prepared = super()._setup_learn(total_timesteps, *args, **kwargs)
         if self.transfer:
             self.num_timesteps += self.transfer.spent

@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from rltransfer.faults import broken
-from rltransfer.finite import first_not_finite, float_keys
+from rltransfer.finite import float_keys, not_finite
 from rltransfer.heartbeat import beat
 from rltransfer.training.guides.horizon import Horizon
 
@@ -153,12 +153,9 @@ def require_finite(
     Raises:
         BadEnvironment: A number is NaN or infinite.
     """
-    found = first_not_finite(observation, float_keys(env.observation_space))
-    if found is not None:
-        problem = f"observation{[*found[0]] or ''} {found[1]}"
-    elif not np.isfinite(reward):
+    problem = not_finite(observation, float_keys(env.observation_space))
+    if problem is None and not np.isfinite(reward):
         problem = f"the reward is {reward}, not a finite number"
-    else:
-        return
-    name = env.spec.id if env.spec else "the target"
-    raise broken(name, index, step, action, problem)
+    if problem is not None:
+        name = env.spec.id if env.spec else "the target"
+        raise broken(name, index, step, action, problem)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rltransfer.errors import RecipeError
-from rltransfer.layers import is_head
+from rltransfer.layers import LayerGroup, is_head
 from rltransfer.methods import Method
 
 
@@ -28,22 +28,9 @@ def trained(
     Raises:
         RecipeError: There are none.
     """
-    named, scheduler = dict(model.policy.named_parameters()), model.transfer.scheduler
-    found = {
-        key: named[key]
-        for name, group in scheduler.groups.items()
-        if scheduler.plans[name].trains_from < math.inf
-        and (critic or not name.startswith("critic."))
-        and (heads or not is_head(name))
-        and (std or name != "actor.std")
-        for key in group.parameters
-    }
-    if not found:
-        raise RecipeError(
-            f"{type(method).__name__} acts on weights that train, and there are none that it could "
-            "act on: freeze less, or drop it from the recipe"
-        )
-    return found
+    named = dict(model.policy.named_parameters())
+    groups = _groups(method, model, critic=critic, heads=heads, std=std)
+    return {key: named[key] for group in groups for key in group.parameters}
 
 
 def require_actor(method: Method, model: Any, *, std: bool = True) -> None:
@@ -57,18 +44,35 @@ def require_actor(method: Method, model: Any, *, std: bool = True) -> None:
     Raises:
         RecipeError: It never does, or not before the method is over.
     """
-    named = trained(method, model, critic=False, std=std)
-    scheduler, until = model.transfer.scheduler, getattr(method, "until", 1.0)
-    begins = min(
-        scheduler.plans[name].trains_from
-        for name, group in scheduler.groups.items()
-        if not named.keys().isdisjoint(group.parameters)
-    )
+    plans, until = model.transfer.scheduler.plans, getattr(method, "until", 1.0)
+    groups = _groups(method, model, critic=False, heads=True, std=std)
+    begins = min(plans[group.name].trains_from for group in groups)
     if until < 1 and begins >= until:
         raise RecipeError(
             f"{type(method).__name__} ends at {until:g} of training, and what it acts on trains "
             f"from {begins:g}: give a larger until, or thaw it sooner"
         )
+
+
+def _groups(
+    method: Method, model: Any, *, critic: bool, heads: bool, std: bool
+) -> list[LayerGroup]:
+    scheduler = model.transfer.scheduler
+    found = [
+        group
+        for name, group in scheduler.groups.items()
+        if group.parameters
+        and scheduler.plans[name].trains_from < math.inf
+        and (critic or not name.startswith("critic."))
+        and (heads or not is_head(name))
+        and (std or name != "actor.std")
+    ]
+    if not found:
+        raise RecipeError(
+            f"{type(method).__name__} acts on weights that train, and there are none that it could "
+            "act on: freeze less, or drop it from the recipe"
+        )
+    return found
 
 
 @torch.no_grad()
