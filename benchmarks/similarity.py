@@ -1,6 +1,6 @@
 """Whether the similarity of two tasks says what a transfer between them will gain.
 
-    python benchmarks/similarity.py --jobs 2          # all of it: hours on two cores
+    python benchmarks/similarity.py --jobs 2          # all of it: an hour on two cores
     python benchmarks/similarity.py --smoke           # two pairs in tiny: half a minute
 
 Measures the similarity of source and target in every way that rltransfer knows, on 17 pairs of the
