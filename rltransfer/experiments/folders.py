@@ -63,6 +63,21 @@ def create(folder: Path) -> None:
         except OSError as error:
             if not left or not isinstance(error, FileNotFoundError):
                 raise not_writable(folder, error) from error
+        _move_in(folder)
+
+
+def _move_in(folder: Path) -> None:
+    """Put a folder and those around it in place in one move, so that none is seen empty.
+
+    Creating them one after the other loses a folder that is taken away before the next lies in it,
+    and can lose every time. Where this fails, so does creating them, which says why.
+    """
+    outermost = missing(folder)[-1:]
+    with suppress(OSError):
+        for top in outermost:
+            with tempfile.TemporaryDirectory(dir=top.parent, prefix=".folder-") as aside:
+                (aside / folder.relative_to(top.parent)).mkdir(parents=True)
+                (aside / Path(top.name)).replace(top)
 
 
 def not_writable(folder: Path, error: OSError) -> NotWritable:
