@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -9,7 +11,9 @@ import torch
 from gymnasium import spaces
 
 from rltransfer.agents import Agent
-from rltransfer.errors import SpaceMismatch
+from rltransfer.errors import BadArgument, SpaceMismatch
+from rltransfer.meta import saving
+from rltransfer.meta.estimator import ContextEstimator
 from rltransfer.meta.history import Floats, History, encoded
 from rltransfer.normalizing import observation_normalizer
 
@@ -73,6 +77,7 @@ class AdaptivePolicy:
         SpaceMismatch: The agent's observations have no place for a context.
 
     Attributes:
+        agent: The agent.
         policy: The agent's policy.
         device: Where it computes.
         observation_space: What the environment gives, without a context.
@@ -87,6 +92,7 @@ class AdaptivePolicy:
                 f"a context of {count} number(s) behind the observation does not fit {space}: give"
                 " an agent trained on a task of randomized(..., context=True)"
             )
+        self.agent = agent
         self._model: Any = agent.build()
         self._normalize = observation_normalizer(space, agent.normalization)
         self.estimator = estimator
@@ -96,6 +102,48 @@ class AdaptivePolicy:
             space.low[:-count], space.high[:-count], dtype=space.dtype.type
         )
         self.action_space: spaces.Space = agent.action_space
+
+    @classmethod
+    def load(cls, path: str | Path, *, classes: Mapping[str, type] | None = None) -> AdaptivePolicy:
+        """Read what :meth:`save` wrote; nothing in the files is executed.
+
+        Args:
+            path: With or without ``.safetensors`` or ``.json``.
+            classes: Your own classes that the agent was built with, by name.
+
+        Raises:
+            BadCheckpoint: A file is missing, corrupt, or of another agent.
+            BadArgument: A class of yours is needed and was not given.
+        """
+        agent = Agent.read(path, classes=classes)
+        estimator = saving.read(saving.context_path(path), agent)
+        return cls(agent, estimator, len(estimator.names))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the agent as :meth:`rltransfer.Agent.save` does, and ``PATH.context.safetensors``.
+
+        A crash between the two leaves a pair of which :meth:`load` says that it does not belong
+        together.
+
+        Args:
+            path: With or without ``.safetensors`` or ``.json``; the folder must exist.
+
+        Returns:
+            The path of the agent's JSON file.
+
+        Raises:
+            BadArgument: The context is known, or inferred by something of yours, and not by what
+                :func:`rltransfer.meta.identify` fitted; or the path ends in ``.zip``.
+            NotWritable: It could not be written.
+        """
+        if not isinstance(self.estimator, ContextEstimator):
+            raise BadArgument(
+                f"a {type(self.estimator).__name__} is no network that identify fitted: save the"
+                " agent, policy.agent.save(path), and make the estimator anew in your script"
+            )
+        written = self.agent.save(path)
+        saving.write(saving.context_path(path), self.estimator, self.agent)
+        return written
 
     def predict(
         self,
