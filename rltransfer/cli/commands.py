@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -96,7 +98,7 @@ def finetune(args: argparse.Namespace) -> int:
     recipe, label = _recipe(args)
     out = args.out or _default_folder(args, label)
     every = {} if args.checkpoint_every is None else {"checkpoint_every": args.checkpoint_every}
-    with catching() as stop, watching(args.steps, alone=True) as watch:
+    with catching(say=_to_stderr) as stop, watching(args.steps, alone=True) as watch:
         watch(args.target, 0, args.steps)
         done = run_finetune(
             args.source,
@@ -118,6 +120,11 @@ def finetune(args: argparse.Namespace) -> int:
     print(done.run.description)
     print(done)
     return 0
+
+
+def _to_stderr(words: str) -> None:
+    with suppress(OSError):  # nobody reads it any more
+        print(words, file=sys.stderr, flush=True)
 
 
 def evaluate(args: argparse.Namespace) -> int:

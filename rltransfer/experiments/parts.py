@@ -70,6 +70,7 @@ class Parts(BaseCallback):
         self._resumed = resumed
         self._began = time.monotonic() - seconds
         self._saved_at: int | None = None
+        self._said = False
 
     @property
     def seconds(self) -> float:
@@ -105,9 +106,21 @@ class Parts(BaseCallback):
             begin(self.model, self._spec, self.part)
 
     def _on_step(self) -> bool:
-        if self._stop.signal and not self._comes_in_time():
-            raise self.interrupted()
+        if self._stop.signal:
+            if not self._comes_in_time():
+                raise self.interrupted()
+            self._say_goal()
         return True
+
+    def _say_goal(self) -> None:
+        """Say once why the run has not stopped yet."""
+        if not self._said:
+            self._said = True
+            what = "its end" if self._goal == self._spec.steps else "the next checkpoint"
+            self._stop.say(
+                f"{self._stop.name}: goes on from step {self.model.num_timesteps:,} to {what} at"
+                f" step {self._goal:,}; once more stops it at once, and loses these steps"
+            )
 
     def _note_part(self) -> None:
         done, every = self.model.num_timesteps, self._spec.checkpoint_every
@@ -126,11 +139,16 @@ class Parts(BaseCallback):
 
     def _comes_in_time(self) -> bool:
         """Tell whether the next cut, or the end, is so near that the run may go on to it."""
-        done, total = self.model.num_timesteps, self._spec.steps
-        goal = total if self._checkpoints is None else min(self._next, total)
+        done = self.model.num_timesteps
         first, began = self._part_began
         speed = max(1, done - first) / max(time.monotonic() - began, 1e-9)
-        return (goal - done) / speed < self._stop.seconds_left
+        return (self._goal - done) / speed < self._stop.seconds_left
+
+    @property
+    def _goal(self) -> int:
+        """Step of the next cut that keeps something, or of the end."""
+        total = self._spec.steps
+        return total if self._checkpoints is None else min(self._next, total)
 
 
 def begin(model: Any, spec: RunSpec, part: int) -> None:

@@ -21,14 +21,19 @@ class Stop:
 
     Args:
         grace: Seconds from the request on.
+        say: Called with what a run that goes on does in its grace; by default nobody hears it.
 
     Attributes:
         signal: Number of the first signal; 0 while there was none.
         count: How many came.
+        say: As given.
     """
 
-    def __init__(self, grace: float = GRACE) -> None:
+    def __init__(
+        self, grace: float = GRACE, say: Callable[[str], object] = lambda words: None
+    ) -> None:
         self.signal = self.count = 0
+        self.say = say
         self._grace = grace
         self._since = 0.0
 
@@ -64,15 +69,18 @@ class Stop:
 
 
 @contextmanager
-def catching(grace: float = GRACE) -> Iterator[Stop]:
+def catching(
+    grace: float = GRACE, say: Callable[[str], object] = lambda words: None
+) -> Iterator[Stop]:
     """Turn the first SIGTERM or SIGINT into a request to stop; a second one acts at once.
 
     Outside the main thread, where Python handles no signals, nothing is caught.
 
     Args:
         grace: See :data:`GRACE`.
+        say: As for :class:`Stop`.
     """
-    stop = Stop(grace)
+    stop = Stop(grace, say)
 
     def request(number: int, frame: FrameType | None) -> None:
         for one, default in _AT_ONCE.items():
