@@ -26,8 +26,9 @@ from rltransfer.registry import id_of
 from rltransfer.statistics import carry_statistics, fix_observations
 from rltransfer.surgery import TensorCopy, apply_copy, carried_entries, plan_copy
 from rltransfer.training.critic import CriticRefit
-from rltransfer.training.ppo import Transfer, TransferMixin
+from rltransfer.training.ppo import TransferMixin
 from rltransfer.training.schedule import GroupScheduler, plan_groups
+from rltransfer.training.transfer_state import Transfer
 from rltransfer.vec import normalize
 
 

@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from rltransfer.agents import Agent, Card, load
 from rltransfer.agents.multitask.names import of_one_task
-from rltransfer.agents.numbers import whole
+from rltransfer.agents.numbers import check_steps, whole
 from rltransfer.errors import BadArgument, SpaceMismatch
 from rltransfer.evaluate import Evaluator, evaluate
 from rltransfer.evaluation.given import trained_on
@@ -26,7 +26,6 @@ from rltransfer.lessons import ENVS, N_STEPS, Lesson, gathered, learn
 from rltransfer.normalizing import observation_normalizer
 from rltransfer.pretrain import CARD_EPISODES, versions
 from rltransfer.training.build import build_model
-from rltransfer.training.ppo import check_steps
 from rltransfer.training.terms import Teacher
 from rltransfer.training.threads import few_threads
 from rltransfer.vec import make_vec, normalize

@@ -17,9 +17,10 @@ from rltransfer.registry import id_of
 from rltransfer.source_states import states_on
 from rltransfer.teaching import teacher_on
 from rltransfer.training.engine import EnginePPO
-from rltransfer.training.ppo import Transfer, TransferMixin
+from rltransfer.training.ppo import TransferMixin
 from rltransfer.training.terms import Setting, Working, term_of
 from rltransfer.training.terms.renew import shrink_perturb
+from rltransfer.training.transfer_state import Transfer
 
 ROLES = ("retain", "regularize", "align", "grow", "renew", "imitate")
 """Fields of a recipe whose methods work in updates."""

@@ -13,6 +13,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
 
 from rltransfer.agents import Agent, Card, Normalization
+from rltransfer.agents.numbers import check_steps
 from rltransfer.callbacks import Progress
 from rltransfer.errors import BadArgument
 from rltransfer.evaluate import Evaluator, evaluate
@@ -20,9 +21,10 @@ from rltransfer.layers import layer_groups
 from rltransfer.recipe import Recipe
 from rltransfer.registry import id_of
 from rltransfer.training.build import build_model
-from rltransfer.training.ppo import Transfer, TransferMixin, check_steps
+from rltransfer.training.ppo import TransferMixin
 from rltransfer.training.schedule import GroupScheduler, plan_groups
 from rltransfer.training.threads import few_threads
+from rltransfer.training.transfer_state import Transfer
 from rltransfer.vec import Vec, make_vec, normalize
 
 PACKAGES = ("rltransfer", "stable-baselines3", "sb3-contrib", "gymnasium", "torch", "numpy")

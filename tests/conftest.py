@@ -22,6 +22,14 @@ def _one_thread() -> None:
     matplotlib.use("Agg")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _logs_of_sb3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Stable-Baselines3 makes a folder for every training, also where nothing is logged."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SB3_LOGDIR", str(tmp_path_factory.getbasetemp() / "sb3"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def bases(tmp_path_factory: pytest.TempPathFactory) -> Bases:
     """Agents that Stable-Baselines3 saved, made once for all processes of this run."""

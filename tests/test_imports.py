@@ -32,6 +32,7 @@ LAYERS = (
         *("rltransfer.transfer", "rltransfer.choose", "rltransfer.probe", "rltransfer.surgery"),
         *("rltransfer.selectors", "rltransfer.selectors.*"),
         *("rltransfer.similarity", "rltransfer.similarity.*"),
+        *("rltransfer.online", "rltransfer.online.*"),
     ),
     ("rltransfer.callbacks",),
     ("rltransfer.evaluate", "rltransfer.evaluation", "rltransfer.evaluation.*"),

@@ -231,7 +231,7 @@ def test_with_grace_it_goes_on_to_the_next_cut(expected: dict[str, Any], tmp_pat
     with pytest.raises(Interrupted, match=r"at step 256: .* checkpoint at step 256"):
         tuned(tmp_path, stop=stop, report=Asking(stop, 192))
     (words,) = said
-    assert "SIGTERM: goes on from step 194 to the next checkpoint at step 256; once more" in words
+    assert "SIGTERM: goes on from step 194 to the next checkpoint, due at step 200; once" in words
     tuned(tmp_path)
     assert kept(tmp_path) == expected
 
@@ -241,7 +241,7 @@ def test_with_grace_it_goes_on_to_the_end(expected: dict[str, Any], tmp_path: Pa
     stop = Stop(grace=60.0, say=said.append)
     tuned(tmp_path, stop=stop, report=Asking(stop, 448))
     assert stop.signal and kept(tmp_path) == expected
-    assert len(said) == 1 and f"to its end at step {cases.STEPS}" in said[0]
+    assert len(said) == 1 and f"to its end, due at step {cases.STEPS}" in said[0]
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from rltransfer.policies.multitask import MultiTaskPolicy
 from rltransfer.policies.tasks import PolicyTask
 from rltransfer.training import TransferPPO
 from rltransfer.training.multitask import LearningProgress, MultiTaskPPO
-from rltransfer.training.ppo import Transfer
+from rltransfer.training.transfer_state import Transfer
 from rltransfer.vec.multitask import MultiTaskVecEnv
 
 AUTOGRAD = EngineOptions(path="autograd")

@@ -13,7 +13,8 @@ from rltransfer.agents import load
 from rltransfer.changes import Cusum, Detector, alarms
 from rltransfer.errors import BadArgument, SpaceMismatch, UnknownName
 from rltransfer.evaluate import evaluate
-from rltransfer.online import _Player, _Watch, online
+from rltransfer.online import online
+from rltransfer.online.acting import Player, Watch
 from rltransfer.recipe import Recipe
 from rltransfer.zero_shot import zero_shot
 
@@ -73,7 +74,7 @@ def test_the_old_normal_holds_until_it_is_regained_or_given_up():
     settings = Cusum(warmup=3, slack=0.5, threshold=3.0)
 
     def heard(values, retries):
-        watch = _Watch(Detector(settings), retries)
+        watch = Watch(Detector(settings), retries)
         return [index for index, value in enumerate(values) if watch.alarms(value)]
 
     normal = [9.0, 10.0, 11.0]
@@ -137,7 +138,7 @@ def test_streams_that_cannot_be_played_are_refused():
 def test_nothing_is_played_before_all_is_checked(second, options, error, monkeypatch):
     register("my/Endless-v0", "gymnasium.envs.classic_control.cartpole:CartPoleEnv")
     played = []
-    monkeypatch.setattr(_Player, "play", lambda *given: played.append(given))
+    monkeypatch.setattr(Player, "play", lambda *given: played.append(given))
     with pytest.raises(error):
         online("cartpole", [("CartPole-v1", 1), (second, 1)], **{"steps": 10, **options})
     assert not played

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -42,3 +43,16 @@ def finite(name: str, value: Any) -> float:
     if not number or isinstance(value, bool) or not is_finite(value):
         raise BadArgument(f"{name} is {value!r:.60}: give a finite number")
     return float(value)
+
+
+def check_steps(steps: Any) -> None:
+    """Refuse a number of environment steps that is not a whole number >= 1.
+
+    Raises:
+        BadArgument: It is not.
+    """
+    number = isinstance(steps, (int, float, np.integer, np.floating)) and not isinstance(
+        steps, bool
+    )
+    if not number or not math.isfinite(steps) or steps != int(steps) or steps < 1:
+        raise BadArgument(f"steps is {steps!r}: expected a whole number >= 1")

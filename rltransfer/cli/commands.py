@@ -14,6 +14,7 @@ from typing import Any
 from rltransfer.agents import Agent, bundle, load
 from rltransfer.agents.hyperparameters import NAMES
 from rltransfer.agents.loading import label_of
+from rltransfer.agents.numbers import check_steps
 from rltransfer.check import check_tasks
 from rltransfer.cli import multitask, resuming
 from rltransfer.cli.methods import with_methods
@@ -34,7 +35,6 @@ from rltransfer.experiments.store import Store
 from rltransfer.presets import recipe as preset
 from rltransfer.pretrain import pretrain as run_pretrain
 from rltransfer.recipe import Recipe
-from rltransfer.training.ppo import check_steps
 from rltransfer.training.threads import cores, few_threads
 
 RECIPE_FIELDS = ("freeze", "thaw", "reset", "lr_decay", "lr_scale", "pad_inputs", "obs_stats")

@@ -12,7 +12,7 @@ import numpy as np
 from rltransfer import metrics, registry
 from rltransfer.adapters import adapter
 from rltransfer.adapting import adapted
-from rltransfer.agents.numbers import whole
+from rltransfer.agents.numbers import check_steps, whole
 from rltransfer.callbacks import Curve
 from rltransfer.continual.run import ContinualRun
 from rltransfer.continual.stage import SEEDS_APART, Plan
@@ -22,7 +22,6 @@ from rltransfer.evaluate import evaluate
 from rltransfer.fits import same_arrays
 from rltransfer.multitask.run import on_scale
 from rltransfer.pretrain import fresh
-from rltransfer.training.ppo import check_steps
 
 Progress = Callable[[int, int], None]
 

@@ -118,8 +118,8 @@ class Parts(BaseCallback):
             self._said = True
             what = "its end" if self._goal == self._spec.steps else "the next checkpoint"
             self._stop.say(
-                f"{self._stop.name}: goes on from step {self.model.num_timesteps:,} to {what} at"
-                f" step {self._goal:,}; once more stops it at once, and loses these steps"
+                f"{self._stop.name}: goes on from step {self.model.num_timesteps:,} to {what}, due"
+                f" at step {self._goal:,}; once more stops it at once, and loses these steps"
             )
 
     def _note_part(self) -> None:

@@ -13,10 +13,10 @@ from stable_baselines3.common.utils import LinearSchedule
 
 from rltransfer import registry
 from rltransfer.agents import Agent, hyperparameters
+from rltransfer.agents.numbers import check_steps
 from rltransfer.errors import BadArgument
 from rltransfer.evaluate import HELD_OUT_SEED
 from rltransfer.recipe import Recipe
-from rltransfer.training.ppo import check_steps
 from rltransfer.vec import Vec, check_vec
 
 RUN_VERSION = 1

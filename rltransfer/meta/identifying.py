@@ -11,12 +11,12 @@ from gymnasium import spaces
 
 from rltransfer import registry
 from rltransfer.agents import Agent
+from rltransfer.agents.numbers import check_steps
 from rltransfer.errors import BadArgument
 from rltransfer.evaluation.undisturbed import seeded
 from rltransfer.meta.adaptive import AdaptivePolicy
 from rltransfer.meta.estimator import ContextEstimator, fit
 from rltransfer.meta.history import Floats, History, width
-from rltransfer.training.ppo import check_steps
 from rltransfer.training.threads import one_thread
 
 _ROWS = 16

@@ -12,11 +12,12 @@ import torch
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 
 from rltransfer.agents import Agent, Card
+from rltransfer.agents.numbers import check_steps
 from rltransfer.errors import BadArgument, SpaceMismatch
 from rltransfer.multitask.tasks import check_ids
 from rltransfer.normalizing import normalization_of, normalize
 from rltransfer.pretrain import fresh, versions
-from rltransfer.training.ppo import TransferMixin, check_steps
+from rltransfer.training.ppo import TransferMixin
 from rltransfer.vec import Vec, make_vec
 
 Weights = Mapping[str, torch.Tensor]

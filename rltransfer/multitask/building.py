@@ -37,8 +37,8 @@ from rltransfer.training.multitask import (
     MultiTaskPPO,
     MultiTaskRecurrentPPO,
 )
-from rltransfer.training.ppo import Transfer
 from rltransfer.training.schedule import GroupScheduler
+from rltransfer.training.transfer_state import Transfer
 from rltransfer.vec import Vec
 
 ALGORITHMS: Mapping[str, tuple[Any, Any]] = {

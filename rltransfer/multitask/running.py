@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rltransfer.agents import Agent, Card, Score
+from rltransfer.agents.numbers import check_steps
 from rltransfer.callbacks import Progress
 from rltransfer.errors import BadArgument
 from rltransfer.evaluate import Evaluation
@@ -20,7 +21,6 @@ from rltransfer.multitask.run import MultiTaskRun
 from rltransfer.multitask.tasks import check_ids, key_of
 from rltransfer.pretrain import versions
 from rltransfer.training.multitask import MultiTaskPPO
-from rltransfer.training.ppo import check_steps
 
 
 def multitask(

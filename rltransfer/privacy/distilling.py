@@ -11,17 +11,22 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from torch import Tensor
 
 from rltransfer.agents import Agent, Card, Normalization, RunningStats, load
 from rltransfer.agents.multitask.names import of_one_task
 from rltransfer.agents.numbers import whole
 from rltransfer.agents.policies import algorithm_class
-from rltransfer.errors import BadArgument, SpaceMismatch
+from rltransfer.errors import BadArgument
 from rltransfer.normalizing import observation_normalizer
-from rltransfer.privacy.accounting import Privacy, epsilon_of, noise_for
+from rltransfer.privacy.accounting import Privacy
 from rltransfer.privacy.descent import PrivateDescent
+from rltransfer.privacy.given import (
+    check_source,
+    checked_trajectories,
+    privacy_of,
+    public_normalization,
+)
 from rltransfer.training.terms import Teacher
 from rltransfer.training.terms.actions import Actions, kl
 from rltransfer.training.threads import few_threads
@@ -102,15 +107,15 @@ def distill_private(
     """
     agent = source if isinstance(source, Agent) else load(source, classes=classes)
     of_one_task(agent, "distill_private")
-    _check_source(agent)
+    check_source(agent)
     seed = secrets.randbits(63) if seed is None else whole("seed", seed)
     if not isinstance(learning_rate, int | float) or not 0 < learning_rate < math.inf:
         raise BadArgument(f"learning_rate is {learning_rate!r}: give a number above 0")
-    states = _checked(trajectories, agent)
-    privacy = _privacy(epsilon, noise_multiplier, delta, clip, sample_rate, steps, len(states))
+    states = checked_trajectories(trajectories, agent)
+    privacy = privacy_of(epsilon, noise_multiplier, delta, clip, sample_rate, steps, len(states))
     draws = torch.Generator().manual_seed(seed)
     student = _student(agent, policy_kwargs, classes, draws)
-    normalization = _normalization(agent, statistics)
+    normalization = public_normalization(agent, statistics)
     teacher = Teacher(
         agent.build(classes=classes).policy,
         observation_normalizer(agent.observation_space, agent.normalization),
@@ -176,79 +181,6 @@ def acting_parameters(policy: Any, seen: Tensor) -> list[Tensor]:
     total = found.outputs.sum() + (0.0 if found.log_std is None else found.log_std.sum())
     used = torch.autograd.grad(total, given, allow_unused=True)
     return [one for one, gradient in zip(given, used, strict=True) if gradient is not None]
-
-
-def _privacy(
-    epsilon: float | None,
-    noise_multiplier: float | None,
-    delta: float,
-    clip: float,
-    sample_rate: float,
-    steps: int,
-    trajectories: int,
-) -> Privacy:
-    if (epsilon is None) == (noise_multiplier is None):
-        raise BadArgument("give epsilon, or noise_multiplier, and not both")
-    if (
-        not isinstance(clip, int | float)
-        or not clip > 0
-        or (math.isinf(clip) and noise_multiplier != 0)
-    ):
-        raise BadArgument(f"clip is {clip!r}: give a positive number; inf only without noise")
-    if delta >= 1 / trajectories:
-        raise BadArgument(
-            f"delta is {delta:g}: with {trajectories} trajectories, publishing one of them as it "
-            f"is would count as private; give one far below {1 / trajectories:.2g}"
-        )
-    settings = {"sample_rate": sample_rate, "steps": steps, "delta": delta}
-    noise = noise_for(epsilon=epsilon, **settings) if epsilon is not None else noise_multiplier
-    spent = epsilon_of(noise_multiplier=noise or 0.0, **settings)
-    return Privacy(epsilon=spent, noise_multiplier=noise or 0.0, clip=clip, **settings)
-
-
-def _check_source(agent: Agent) -> None:
-    if agent.algorithm != "ppo" or agent.hyperparameters["use_sde"]:
-        raise BadArgument(
-            f"{agent.card.name} is a {agent.algorithm}"
-            f"{' with gSDE' if agent.hyperparameters['use_sde'] else ''}: distill_private takes "
-            "agents of ppo without gSDE, whose actions depend on the observation alone"
-        )
-    if not isinstance(agent.observation_space, spaces.Box):
-        raise BadArgument(f"distill_private takes Box observations, not {agent.observation_space}")
-
-
-def _checked(trajectories: Sequence[np.ndarray], agent: Agent) -> list[np.ndarray]:
-    shape = agent.observation_space.shape
-    found = [np.asarray(one) for one in trajectories]
-    if any(one.dtype.kind not in "fiub" for one in found):
-        raise BadArgument(
-            "trajectories hold no numbers: give arrays, see rltransfer.privacy.record"
-        )
-    if not found:
-        raise BadArgument("trajectories is empty: give at least one, see rltransfer.privacy.record")
-    for one in found:
-        if one.ndim == 0 or one.shape[1:] != shape or not len(one) or not np.isfinite(one).all():
-            raise SpaceMismatch(
-                f"a trajectory has shape {one.shape}: give finite observations of shape "
-                f"(steps, {', '.join(map(str, shape or ()))}), at least one"
-            )
-    return found
-
-
-def _normalization(agent: Agent, statistics: RunningStats | None) -> Normalization | None:
-    """The source's settings, none of its statistics."""
-    spec = agent.normalization
-    if spec is None or not spec.obs:
-        if statistics is not None:
-            raise BadArgument("the source does not normalize observations: drop statistics")
-        return None
-    if not isinstance(statistics, RunningStats):
-        raise BadArgument(
-            "the source normalizes observations by statistics of private trajectories: give "
-            "statistics of public states, such as rltransfer.privacy.public_statistics(task), "
-            f"instead of {statistics!r:.60}"
-        )
-    return dataclasses.replace(spec, obs_stats=statistics, return_stats=None)
 
 
 def _student(

@@ -7,54 +7,25 @@ loads and trains on in the plain class, without rltransfer.
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from rltransfer.agents.files import atomic_write
+from rltransfer.agents.numbers import check_steps
 from rltransfer.agents.sb3 import export
 from rltransfer.errors import BadArgument
-from rltransfer.training.critic import CriticRefit
 from rltransfer.training.divergence import divergence_named, require_finite
 from rltransfer.training.engine import ContribEngine, EnginePPO
 from rltransfer.training.guides import Guide, shaping_of
 from rltransfer.training.plasticity import due, plasticity
-from rltransfer.training.schedule import GroupScheduler
 from rltransfer.training.terms import Working
 from rltransfer.training.threads import few_threads
+from rltransfer.training.transfer_state import Transfer
 from rltransfer.vec import normalization_of, out_of_bounds
-
-
-@dataclass
-class Transfer:
-    """What a model remembers of its transfer. It lives on the object and is not saved in the zip.
-
-    Attributes:
-        scheduler: Freezes, thaws and scales the layer groups.
-        origin: Source tensors by parameter name, for the groups that were copied.
-        carried: Of those that were padded or mapped, which entries are the source's.
-        refit: Pending refit of the critic head, if any.
-        spent: Environment steps spent before learning, charged to the next ``learn``.
-        terms: Methods at work in updates; None for none.
-        guide: The source, if it begins the episodes of training.
-        report: What was copied, reset and chosen.
-    """
-
-    scheduler: GroupScheduler
-    origin: Mapping[str, torch.Tensor] = field(default_factory=dict)
-    carried: Mapping[str, torch.Tensor] = field(default_factory=dict)
-    refit: CriticRefit | None = None
-    spent: int = 0
-    terms: Working | None = None
-    guide: Guide | None = None
-    report: Any = None
 
 
 class TransferMixin(OnPolicyAlgorithm):
@@ -229,7 +200,7 @@ class TransferMixin(OnPolicyAlgorithm):
         self.logger.record("transfer/trainable_params", scheduler.trainable - withheld)
         for name in scheduler.plans:
             self.logger.record(f"transfer/lr/{name}", scheduler.rate(name, base))
-        for name, distance in drift(self).items():
+        for name, distance in self.transfer.drift(self.policy).items():
             self.logger.record(f"transfer/drift/{name}", distance)
 
 
@@ -256,37 +227,3 @@ TRANSFER_ALGORITHMS: Mapping[str, type[TransferMixin]] = {
     "maskable_ppo": TransferMaskablePPO,
     "recurrent_ppo": TransferRecurrentPPO,
 }
-
-
-def check_steps(steps: Any) -> None:
-    """Refuse a number of environment steps that is not a whole number >= 1.
-
-    Raises:
-        BadArgument: It is not.
-    """
-    number = isinstance(steps, (int, float, np.integer, np.floating)) and not isinstance(
-        steps, bool
-    )
-    if not number or not math.isfinite(steps) or steps != int(steps) or steps < 1:
-        raise BadArgument(f"steps is {steps!r}: expected a whole number >= 1")
-
-
-@torch.no_grad()
-def drift(model: TransferMixin) -> dict[str, float]:
-    """Relative distance of each copied layer group from the source.
-
-    Returns:
-        ``|w - w_source| / |w_source|`` by group name (L2 norms over the group's parameters); empty
-        for a model that copied nothing.
-    """
-    if model.transfer is None or not model.transfer.origin:
-        return {}
-    now, origin = dict(model.policy.named_parameters()), model.transfer.origin
-    distances = {}
-    for name, group in model.transfer.scheduler.groups.items():
-        keys = [key for key in group.parameters if key in origin]
-        moved = sum(float((now[key] - origin[key]).square().sum()) for key in keys)
-        length = sum(float(origin[key].square().sum()) for key in keys)
-        if length > 0:
-            distances[name] = (moved / length) ** 0.5
-    return distances

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,89 +10,17 @@ from typing import Any
 import numpy as np
 
 from rltransfer.agents import Agent, Card, load
-from rltransfer.agents.files import atomic_write, csv_of
-from rltransfer.agents.numbers import whole
+from rltransfer.agents.numbers import check_steps, whole
 from rltransfer.changes import Cusum, Detector
 from rltransfer.errors import BadArgument
-from rltransfer.evaluate import HELD_OUT_SEED, Evaluator
-from rltransfer.evaluation.given import require_fit
+from rltransfer.evaluate import HELD_OUT_SEED
 from rltransfer.evaluation.undisturbed import seeded
 from rltransfer.methods import ROLES
+from rltransfer.online.acting import Player, Watch
+from rltransfer.online.outcome import OnlineRun, Retraining
 from rltransfer.presets import recipe as preset
 from rltransfer.recipe import Recipe
-from rltransfer.training.ppo import check_steps
 from rltransfer.transfer import adapt
-
-__all__ = ["OnlineRun", "Retraining", "online"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Retraining:
-    """One time that the agent was fine-tuned.
-
-    Attributes:
-        episode: Index of the episode whose return raised the alarm.
-        task: Gymnasium id of what was played, and trained on.
-        steps: Environment steps of the training.
-    """
-
-    episode: int
-    task: str
-    steps: int
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class OnlineRun:
-    """What happened to an agent in a stream of episodes.
-
-    Attributes:
-        agent: The agent at the end.
-        returns: Return of each episode, (episodes,).
-        tasks: Gymnasium id of the task of each episode, (episodes,).
-        retrainings: When it was fine-tuned.
-        played: Environment steps of the episodes.
-    """
-
-    agent: Agent
-    returns: np.ndarray
-    tasks: tuple[str, ...]
-    retrainings: tuple[Retraining, ...]
-    played: int
-
-    @property
-    def alarms(self) -> tuple[int, ...]:
-        """Indexes of the episodes that raised an alarm."""
-        return tuple(one.episode for one in self.retrainings)
-
-    @property
-    def trained(self) -> int:
-        """Environment steps of all trainings."""
-        return sum(one.steps for one in self.retrainings)
-
-    def write_csv(self, path: str | Path) -> Path:
-        """Write one row for each episode: its index, task, return, and whether it was an alarm.
-
-        Args:
-            path: The file; its folder must exist.
-
-        Raises:
-            NotWritable: It could not be written; what was there before is unharmed.
-        """
-        played = enumerate(zip(self.tasks, self.returns.tolist(), strict=True))
-        rows = [(i, task, one, int(i in self.alarms)) for i, (task, one) in played]
-        atomic_write(Path(path), csv_of([("episode", "task", "return", "alarm"), *rows]))
-        return Path(path)
-
-    def __str__(self) -> str:
-        lines = [
-            f"{len(self.returns)} episodes, mean return {self.returns.mean():.4g}; "
-            f"{self.played:,} steps played, {self.trained:,} trained"
-        ]
-        lines += [
-            f"  episode {one.episode}: fine-tuned on {one.task} for {one.steps:,} steps"
-            for one in self.retrainings
-        ]
-        return "\n".join(lines)
 
 
 def online(
@@ -143,12 +70,12 @@ def online(
     check_steps(steps)
     if type(retries) is not int or retries < 1:
         raise BadArgument(f"retries is {retries!r}: give a whole number, at least 1")
-    wanted, watch = preset(recipe), _Watch(Detector(detector), retries)
+    wanted, watch = preset(recipe), Watch(Detector(detector), retries)
     agent, seed = agent if isinstance(agent, Agent) else load(agent), whole("seed", seed)
     reference = agent.card.score
     returns: list[float] = []
     retrainings: list[Retraining] = []
-    tasks, played, player = _episodes(stream), 0, _Player(agent, deterministic, max_steps)
+    tasks, played, player = _episodes(stream), 0, Player(agent, deterministic, max_steps)
     for task in dict.fromkeys(tasks):
         player.check(task)
         _check_training(agent, task, wanted, seed, options)
@@ -161,7 +88,7 @@ def online(
             source = agent.with_card(score=reference)
             agent, spent = _finetuned(source, task, wanted, steps, seed=model_seed, **options)
             retrainings.append(Retraining(episode=index, task=task, steps=spent))
-            player = _Player(agent, deterministic, max_steps)
+            player = Player(agent, deterministic, max_steps)
     return OnlineRun(
         agent=agent,
         returns=np.array(returns),
@@ -169,46 +96,6 @@ def online(
         retrainings=tuple(retrainings),
         played=played,
     )
-
-
-class _Watch:
-    """Keeps to the old normal after an alarm, until it is regained or given up."""
-
-    def __init__(self, detector: Detector, retries: int) -> None:
-        self._detector, self._retries = detector, retries
-        self._tries = self._quiet = 0
-
-    def alarms(self, value: float) -> bool:
-        """Whether the next return raises an alarm."""
-        alarm = self._detector.update(value)
-        self._tries, self._quiet = self._tries + alarm, 0 if alarm else self._quiet + 1
-        settled = self._quiet >= self._detector.settings.warmup
-        if self._tries >= self._retries or (self._tries and settled):
-            self._detector.reset()
-            self._tries = 0
-        elif alarm:
-            self._detector.clear()
-        return alarm
-
-
-class _Player:
-    """Plays single episodes with an agent that is built once."""
-
-    def __init__(self, agent: Agent, deterministic: bool, max_steps: int | None) -> None:
-        self._model, self._normalization = agent.build(), agent.normalization
-        self._deterministic, self._max_steps = deterministic, max_steps
-
-    def check(self, task: str) -> None:
-        """Refuse a task that cannot be played."""
-        with Evaluator(task, episodes=1, max_steps=self._max_steps) as evaluator:
-            require_fit(self._model, evaluator.envs[0], task, self._normalization)
-
-    def play(self, task: str, seed: int) -> Any:
-        """Play one episode."""
-        with Evaluator(task, episodes=1, seed=seed, max_steps=self._max_steps) as evaluator:
-            return evaluator.run(
-                self._model, deterministic=self._deterministic, normalization=self._normalization
-            )
 
 
 def _check_training(
