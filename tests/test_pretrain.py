@@ -146,6 +146,12 @@ def test_statistics_travel_with_the_agent() -> None:
         (CARTPOLE, {"gama": 0.9}, UnknownName, "'gamma'"),
         (CARTPOLE, {"gamma": 1.5}, BadArgument, "gamma"),
         (CARTPOLE, {"device": "tpu"}, BadArgument, "tpu"),
+        (
+            CARTPOLE,
+            {"policy_kwargs": "small"},
+            BadArgument,
+            "is .small.: give a dict",
+        ),
         ("NoSuch-v0", {}, UnknownName, "NoSuch-v0"),
         ("pre/Endless-v0", {}, BadArgument, "max_steps"),
     ],

@@ -7,6 +7,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+from rltransfer.agents.numbers import finite, whole
 from rltransfer.errors import BadArgument, MissingExtra
 
 _ORDERS = [1 + x / 10 for x in range(1, 100)] + list(range(11, 64)) + [2**k for k in range(6, 11)]
@@ -68,8 +69,9 @@ def epsilon_of(*, noise_multiplier: float, sample_rate: float, steps: int, delta
     Source: Mironov, Talwar & Zhang 2019, "Renyi differential privacy of the sampled Gaussian
     mechanism".
     """
-    _check(sample_rate, steps, delta)
-    if not 0 <= noise_multiplier < math.inf:
+    sample_rate, steps, delta = _checked(sample_rate, steps, delta)
+    noise_multiplier = finite("noise_multiplier", noise_multiplier)
+    if noise_multiplier < 0:
         raise BadArgument(f"noise_multiplier is {noise_multiplier!r}: give a number, at least 0")
     if noise_multiplier == 0:
         return math.inf
@@ -94,7 +96,8 @@ def noise_for(*, epsilon: float, sample_rate: float, steps: int, delta: float) -
         MissingExtra: Opacus is not installed.
         BadArgument: An argument is outside its range, or no noise is enough.
     """
-    if not 0 < epsilon < math.inf:
+    epsilon = finite("epsilon", epsilon)
+    if epsilon <= 0:
         raise BadArgument(f"epsilon is {epsilon!r}: give a positive number")
 
     def spent(noise: float) -> float:
@@ -120,10 +123,10 @@ def _accountant() -> Any:
     return RDPAccountant()
 
 
-def _check(sample_rate: float, steps: int, delta: float) -> None:
+def _checked(sample_rate: float, steps: int, delta: float) -> tuple[float, int, float]:
+    sample_rate, delta = finite("sample_rate", sample_rate), finite("delta", delta)
     if not 0 < sample_rate <= 1:
         raise BadArgument(f"sample_rate is {sample_rate!r}: give a number in (0, 1]")
-    if type(steps) is not int or steps < 1:
-        raise BadArgument(f"steps is {steps!r}: give a whole number, at least 1")
     if not 0 < delta < 1:
         raise BadArgument(f"delta is {delta!r}: give a number in (0, 1)")
+    return sample_rate, whole("steps", steps, least=1), delta

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from rltransfer.agents import Agent, Card, Normalization, RunningStats, load
 from rltransfer.agents.multitask.names import of_one_task
-from rltransfer.agents.numbers import whole
+from rltransfer.agents.numbers import finite, whole
 from rltransfer.agents.policies import algorithm_class
 from rltransfer.errors import BadArgument
 from rltransfer.normalizing import observation_normalizer
@@ -27,6 +26,7 @@ from rltransfer.privacy.given import (
     privacy_of,
     public_normalization,
 )
+from rltransfer.training.build import policy_arguments
 from rltransfer.training.terms import Teacher
 from rltransfer.training.terms.actions import Actions, kl
 from rltransfer.training.threads import few_threads
@@ -109,7 +109,8 @@ def distill_private(
     of_one_task(agent, "distill_private")
     check_source(agent)
     seed = secrets.randbits(63) if seed is None else whole("seed", seed)
-    if not isinstance(learning_rate, int | float) or not 0 < learning_rate < math.inf:
+    learning_rate = finite("learning_rate", learning_rate)
+    if learning_rate <= 0:
         raise BadArgument(f"learning_rate is {learning_rate!r}: give a number above 0")
     states = checked_trajectories(trajectories, agent)
     privacy = privacy_of(epsilon, noise_multiplier, delta, clip, sample_rate, steps, len(states))
@@ -192,7 +193,7 @@ def _student(
     """An untrained model on the source's spaces."""
     given = agent.arguments(classes)
     if policy_kwargs is not None:
-        given["policy_kwargs"] = dict(policy_kwargs)
+        given["policy_kwargs"] = policy_arguments(policy_kwargs)
     model = algorithm_class(agent.algorithm)(
         env=None, _init_setup_model=False, device="cpu", **given
     )
@@ -200,5 +201,10 @@ def _student(
     model.n_envs = agent.hyperparameters["n_envs"]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**62, (), generator=draws)))
-        model._setup_model()
+        try:
+            model._setup_model()
+        except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+            raise BadArgument(
+                f"policy_kwargs is {policy_kwargs!r:.80}: no student can be built: {error!s:.200}"
+            ) from error
     return model

@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rltransfer.agents import Agent, Normalization, RunningStats
+from rltransfer.agents.numbers import finite
 from rltransfer.errors import BadArgument, SpaceMismatch
 from rltransfer.privacy.accounting import Privacy, epsilon_of, noise_for
 
@@ -30,13 +31,10 @@ def privacy_of(
     """
     if (epsilon is None) == (noise_multiplier is None):
         raise BadArgument("give epsilon, or noise_multiplier, and not both")
-    if (
-        not isinstance(clip, int | float)
-        or not clip > 0
-        or (math.isinf(clip) and noise_multiplier != 0)
-    ):
+    clip = clip if clip == math.inf else finite("clip", clip)
+    if clip <= 0 or (clip == math.inf and noise_multiplier != 0):
         raise BadArgument(f"clip is {clip!r}: give a positive number; inf only without noise")
-    if delta >= 1 / trajectories:
+    if finite("delta", delta) >= 1 / trajectories:
         raise BadArgument(
             f"delta is {delta:g}: with {trajectories} trajectories, publishing one of them as it "
             f"is would count as private; give one far below {1 / trajectories:.2g}"

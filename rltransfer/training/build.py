@@ -83,12 +83,25 @@ def build_model(
     return model
 
 
+def policy_arguments(policy_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keyword arguments of a policy as a dict of their own.
+
+    Raises:
+        BadArgument: They are none.
+    """
+    if not isinstance(policy_kwargs, Mapping):
+        raise BadArgument(
+            f"policy_kwargs is {policy_kwargs!r:.60}: give a dict, such as {{'net_arch': [64, 64]}}"
+        )
+    return dict(policy_kwargs)
+
+
 def _without_file(policy_kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
     """Take the file of a frozen image encoder's weights out of the policy's arguments.
 
     It is read once: models and agents keep the weights, and are built where the file is not.
     """
-    given = dict(policy_kwargs)
+    given = policy_arguments(policy_kwargs)
     kind, options = given.get("features_extractor_class"), given.get("features_extractor_kwargs")
     if kind is not FrozenResNet or not options or "weights" not in options:
         return given, None
