@@ -45,6 +45,15 @@ def _module_is_isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 
 
 @pytest.fixture(autouse=True)
+def _gradients_stay_on() -> Iterator[None]:
+    """One test that left them off would fail hundreds of others."""
+    yield
+    on = torch.is_grad_enabled()
+    torch.set_grad_enabled(True)
+    assert on, "gradients were left off"
+
+
+@pytest.fixture(autouse=True)
 def _test_is_isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with _isolated(str(tmp_path_factory.getbasetemp())):
         yield

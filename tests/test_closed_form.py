@@ -329,6 +329,8 @@ def _interrupted(
                 armed = False
             except KeyboardInterrupt:
                 armed = False
+            # A signal within torch's own no_grad() can leave gradients off.
+            torch.set_grad_enabled(True)
             yield ended
     finally:
         armed = False
