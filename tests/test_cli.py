@@ -215,14 +215,15 @@ def _in_a_terminal(*args: object, cwd: Path, columns: int) -> str:
     os.close(child)
     text, deadline = b"", time.monotonic() + 240
     while time.monotonic() < deadline:
+        ended = process.poll() is not None  # before looking: all that it wrote is there by then
         if select.select([parent], [], [], 0.1)[0]:
             try:
                 text += os.read(parent, 65536)
             except OSError:  # Linux's way to say that the other end is closed
                 break
-        elif process.poll() is not None:
+        elif ended:
             break
-    assert process.wait(10) == 0, text.decode()
+    assert process.wait(60) == 0, text.decode()
     os.close(parent)
     return text.decode()
 
