@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +55,10 @@ class Bad(CartPoleEnv):
         elif self.what == "slow":
             time.sleep(0.2)
         elif self.what == "memory":
-            held.append(np.ones(2**24))
-            time.sleep(0.02)
+            # No more than shows it: whoever watches may be slow, and others need the rest.
+            if len(held) < 16:
+                held.append(np.ones(2**24))
+            time.sleep(0.02 if len(held) < 16 else 0.2)
         elif self.what == "exit":
             os._exit(9)
         elif self.what == "raise":
@@ -136,11 +137,12 @@ def test_a_signal_stops_the_sweep_and_its_workers(
     process = start(tmp_path, "out", "--seeds", 20)
     wait_until(lambda: list(tmp_path.glob("out/runs/*.json")) and workers(process.pid))
     before = workers(process.pid)
-    begun = time.monotonic()
     os.kill(process.pid, how)
-    code, said = finish(process, 60)
-    assert code == 128 + how and time.monotonic() - begun < 30, said
+    code, said = finish(process, 240)
+    assert code == 128 + how, said
     assert "finished runs are kept" in said and "Traceback" not in said
+    # None had to be killed after its grace.
+    assert not [one for one in Store(tmp_path / "out").outcomes() if "killed" in one.message]
     assert not [pid for pid in before if Path(f"/proc/{pid}").exists()]
 
 
@@ -174,7 +176,7 @@ def test_a_run_that_is_asked_to_stop_saves_and_goes_on_later(
     )
     wait_until(lambda: list(tmp_path.glob("out/checkpoints/*/part-*")))
     process.terminate()
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=240)
     assert said.splitlines()[-1].endswith("interrupted by SIGTERM; finished runs are kept"), said
     out = Store(tmp_path / "out")
     (outcome,) = out.outcomes()
@@ -190,5 +192,5 @@ def test_workers_end_with_a_sweep_that_is_killed(agent: Agent, tmp_path: Path) -
     wait_until(lambda: workers(process.pid))
     before = workers(process.pid)
     kill(process.pid)
-    process.communicate(timeout=60)
-    wait_until(lambda: not [pid for pid in before if Path(f"/proc/{pid}").exists()], 30)
+    process.communicate(timeout=240)
+    wait_until(lambda: not [pid for pid in before if Path(f"/proc/{pid}").exists()])
