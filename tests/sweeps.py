@@ -83,7 +83,7 @@ def kill(pid: int) -> bool:
     return False
 
 
-def wait_until(true: Any, seconds: float = 120) -> None:
+def wait_until(true: Any, seconds: float = 240) -> None:
     """Wait for a condition."""
     deadline = time.monotonic() + seconds
     while not true():

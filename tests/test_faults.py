@@ -26,6 +26,7 @@ from gymnasium.vector.utils import batch_space
 from processes import environment, tiny_agent
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
+from sweeps import wait_until
 
 from rltransfer import registry, vectorizing
 from rltransfer.agents import Agent
@@ -193,7 +194,7 @@ def test_a_worker_that_hangs_is_named(at: int) -> None:
     processes, began = venv.unwrapped.processes, time.monotonic()
     with pytest.raises(BadEnvironment, match="it did not answer for 3 s") as caught:
         train(venv)
-    assert 3 <= time.monotonic() - began < 20
+    assert 3 <= time.monotonic() - began < 120
     found = details(caught.value)
     assert (found["index"], found["step"], found["seed"]) == (1, at, 1)
     assert not any(process.is_alive() for process in processes)
@@ -236,7 +237,7 @@ def child(vec: str, fault: str, at: int) -> subprocess.Popen[str]:
 @pytest.mark.parametrize("at", [1, 50])
 def test_an_environment_that_ends_this_process_leaves_its_exit_code(at: int) -> None:
     process = child("sync", "exit", at)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=240)
     assert process.returncode == 7 and said == ""
 
 
@@ -247,22 +248,19 @@ def test_an_environment_that_hangs_in_this_process_is_ended_from_outside(at: int
     time.sleep(2)
     assert process.poll() is None
     process.kill()
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=240)
     assert process.returncode == -signal.SIGKILL and said == ""
 
 
 @pytest.mark.slow
 def test_workers_end_with_a_process_that_is_killed_even_if_they_hang() -> None:
     process = child("subproc", "hang", 1)
-    deadline = time.monotonic() + 30
-    while len(_members(process.pid)) < 4 and time.monotonic() < deadline:
-        time.sleep(0.1)  # It, two workers, their fork server, and a resource tracker.
+    # It, two workers, their fork server, and a resource tracker.
+    wait_until(lambda: len(_members(process.pid)) >= 4)
     time.sleep(1)
     process.kill()
-    process.communicate(timeout=60)
-    while _members(process.pid) and time.monotonic() < deadline + 20:
-        time.sleep(0.1)
-    assert not _members(process.pid)
+    process.communicate(timeout=240)
+    wait_until(lambda: not _members(process.pid))
 
 
 def _members(session: int) -> list[int]:

@@ -19,7 +19,8 @@ from hostile.samples import Sample
 #: Seconds of processor time, and bytes that the process may grow by, for one file.
 MAX_SECONDS = 1.0
 MAX_GROWTH = 512 * 2**20
-_PATIENCE = 60.0
+# The first answer waits for all imports, which on a busy machine takes minutes.
+_PATIENCE = 240.0
 #: What a reader may say about a file: mostly the first. The second asks for a class or an argument.
 _ERRORS = ("BadCheckpoint", "BadArgument", "UnknownName")
 
