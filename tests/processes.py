@@ -75,7 +75,7 @@ def command(*args: object) -> list[str]:
 
 def run(*args: object, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run ``rltransfer ARGS`` in a folder."""
-    settings = {"env": environment(), "text": True, "capture_output": True, "timeout": 300}
+    settings = {"env": environment(), "text": True, "capture_output": True, "timeout": 600}
     return subprocess.run(command(*args), cwd=cwd, **{**settings, **options})
 
 

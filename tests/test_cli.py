@@ -396,7 +396,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(user: Path) -> None:
     pipe.stdout.close()
     assert pipe.stderr.read() == b""
     pipe.stderr.close()
-    assert pipe.wait(60) == 0
+    assert pipe.wait(240) == 0
 
 
 def test_an_agent_whose_card_was_made_here_says_the_command(tiny: Path, capsys: Any) -> None:

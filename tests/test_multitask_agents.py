@@ -221,7 +221,7 @@ def test_strangers_open_the_zip_of_a_plain_task(tmp_path: Path) -> None:
         [sys.executable, "-c", STRANGER, str(tmp_path), *SIMPLE],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr

@@ -30,7 +30,7 @@ def call(*args: object, cwd: Path, **changes: str) -> str:
     """Run a command without this tree on its path; returns its output."""
     env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | changes
     done = subprocess.run(
-        [*map(str, args)], cwd=cwd, env=env, text=True, capture_output=True, timeout=300
+        [*map(str, args)], cwd=cwd, env=env, text=True, capture_output=True, timeout=600
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -310,7 +310,7 @@ def test_a_browser_shows_the_page_without_scrolling_sideways(
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     found = re.search(r"<title>got (\d+) (\d+) ([\d.]+)", done.stdout)
     assert found, done.stdout[-500:] + done.stderr[-500:]

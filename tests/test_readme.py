@@ -39,7 +39,7 @@ def run(command: list[str], folder: Path) -> str:
     paths = [str(ROOT), str(ROOT / "envs"), str(ROOT / "zoo")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "MPLBACKEND": "Agg"}
     env["OMP_NUM_THREADS"] = "1"
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

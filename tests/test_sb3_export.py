@@ -138,7 +138,7 @@ def test_strangers_open_the_zip_and_train_on(tmp_path: Path) -> None:
         [sys.executable, "-c", STRANGER, str(tmp_path), *TASKS],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr

@@ -57,7 +57,7 @@ def test_continual_methods_are_compared_and_finished_sequences_reused(tmp_path: 
     command += ["--methods", "finetune,scratch", "--jobs", "1"]
     command += ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]
     for _ in range(2):
-        subprocess.run(command, check=True, capture_output=True, timeout=300)
+        subprocess.run(command, check=True, capture_output=True, timeout=600)
         times = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
     assert len(times) == 4 and min(times.values()) > 0
     page = (tmp_path / "out" / "continual.md").read_text()

@@ -136,7 +136,7 @@ def strike(
     """Kill something: every tenth time the sweep, every twentieth the server, else a worker."""
     if count % 10 == 9:
         killed = kill(process.pid)
-        process.wait(30)
+        process.wait(240)
         return Counter(sweep=killed)
     victim = chance.choice(victims)
     if count % 20 == 4:

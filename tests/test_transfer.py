@@ -143,7 +143,7 @@ def test_a_stranger_opens_the_zip_and_trains_on(tmp_path: Path) -> None:
             model.save(tmp_path / f"{case}.zip")
             _note_predictions(model, tmp_path / f"{case}.npz")
     command = [sys.executable, "-c", STRANGER, str(tmp_path), *cases]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     assert "strangers are happy with plain continuous maskable recurrent" in done.stdout
 
