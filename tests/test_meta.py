@@ -197,7 +197,7 @@ def _tasks():
 def test_inferred_context_does_better_than_any_wrong_one(contextual):
     told, hidden = _tasks()
     before = torch.get_rng_state(), np.random.get_state()[1].copy()
-    policy = identify(contextual, told, steps=6_000, epochs=10)
+    policy = identify(contextual, told, steps=12_000, epochs=20)
     assert torch.equal(before[0], torch.get_rng_state())
     assert (before[1] == np.random.get_state()[1]).all()
     assert policy.estimator.r2["force_mag"] > 0.5
