@@ -12,6 +12,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -237,3 +238,22 @@ def test_a_folder_is_created_while_failed_runs_take_empty_ones_away(tmp_path: Pa
         ended.set()
         other.join()
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_folder_that_goes_right_after_it_was_found_is_created(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, found = Path.mkdir, [tmp_path / "events"]
+
+    def mkdir(path: Path, *args: Any, **options: Any) -> None:
+        if path in found:
+            found.remove(path)
+            raise FileExistsError(errno.EEXIST, "File exists")
+        real(path, *args, **options)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    folders.create(tmp_path / "events/label")
+    assert (tmp_path / "events/label").is_dir() and not found
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(NotWritable, match="File exists"):
+        folders.create(tmp_path / "file")

@@ -61,7 +61,8 @@ def create(folder: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             return
         except OSError as error:
-            if not left or not isinstance(error, FileNotFoundError):
+            # A folder that is found there may be taken away before it is seen to be a folder.
+            if not left or not isinstance(error, FileNotFoundError | FileExistsError):
                 raise not_writable(folder, error) from error
         _move_in(folder)
 
