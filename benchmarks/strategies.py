@@ -92,16 +92,17 @@ def _write(
     flags += ["--first-seed", str(args.first_seed)] if args.first_seed else []
     flags += ["--strategies", args.strategies] if args.strategies else []
     flags += ["--no-controls"] if args.no_controls else []
+    flags += ["--out", str(args.out)] if args.out else []
     command = shlex.join(["python", "benchmarks/strategies.py", *flags])
+    few = " (5 seeds can show no more than *likely*)" if args.seeds <= 5 else ""
     arms = [*strategies, *([] if args.no_controls else CONTROLS)]
     parts = [
         f"# Strategies on {len(results)} pairs\n",
         f"`{command}`: {BUDGET:,} steps on each target, {args.seeds} seeds, each from the next of "
         "3 source checkpoints. Paired gain in the area under the normalized learning curve over "
-        "scratch, with its 95% interval; *likely* and **clear** differences are marked (5 seeds "
-        "can show no more than *likely*), and counted together under helped/hurt. The interval "
-        "behind a mean gain speaks of other seeds on these pairs; that of the next column, of "
-        "other pairs like these.\n",
+        f"scratch, with its 95% interval; *likely* and **clear** differences are marked{few}, and "
+        "counted together under helped/hurt. The interval behind a mean gain speaks of other seeds "
+        "on these pairs; that of the next column, of other pairs like these.\n",
         "## Strategies\n",
         markdown(results, list(strategies)),
     ]

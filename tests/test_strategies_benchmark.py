@@ -97,7 +97,8 @@ def test_the_command_of_a_table_has_the_first_seed(
     monkeypatch.setattr(strategies, "rows", lambda *_: "")
     monkeypatch.setattr(strategies, "_refusals", lambda _: [])
     assert strategies.main() == 0
-    assert "--seeds 5 --first-seed 3 --no-controls`" in (tmp_path / "table.md").read_text()
+    command = f"--seeds 5 --first-seed 3 --no-controls --out {tmp_path}`"
+    assert command in (tmp_path / "table.md").read_text()
 
 
 def test_starts_are_written_as_they_are_called(
