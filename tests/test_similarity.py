@@ -163,6 +163,18 @@ def test_other_rewards_are_other_dynamics() -> None:
     assert dynamics_fit(linear(1.0), linear(1.0, reward=-1.0)).retained == pytest.approx(0.5)
 
 
+def test_a_model_that_is_worse_than_the_mean_retains_nothing() -> None:
+    """A reward that is half noise on the source, and nothing at all on the target."""
+    rng = np.random.default_rng(3)
+    states, actions, noise = rng.normal(size=(3, 8, 200, 1))
+    change = rng.normal(size=states.shape)
+    home = Transitions(states, actions, (states + 1.2 * noise)[..., 0], states + change)
+    wide = 4 * states
+    away = Transitions(wide, actions, np.zeros(states.shape[:2]), wide + change)
+    found = dynamics_fit(home, away)
+    assert found.gap > 2 and found.retained == 0
+
+
 def test_what_cannot_be_learnt_does_not_count() -> None:
     pure_noise = linear(0.0, reward=0.0, noise=1.0)
     found = dynamics_fit(pure_noise, pure_noise)

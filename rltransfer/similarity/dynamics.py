@@ -75,7 +75,8 @@ class DynamicsFit:
     Attributes:
         gap: Root mean squared error on the target over that on the source; 1 where they are alike.
         retained: Share of the explained variance on the source that is left on the target, in
-            [0, 1]; mean over the outcomes that can be learnt.
+            [0, 1]; mean over the outcomes that can be learnt. 0 of one that varies so little on the
+            target that of both tasks together the model explains nothing on the source either.
         control: Cosine between what actions do on the target by a model of the source and by one of
             the target: 1 where they do the same, -1 where they do the opposite.
     """
@@ -101,7 +102,9 @@ def dynamics_fit(source: Transitions, target: Transitions) -> DynamicsFit:
     if not learnt.any():
         return DynamicsFit(float("nan"), float("nan"), float("nan"))
     near, far = (part[learnt] / pooled[learnt] for part in (on_source, on_target))
-    retained = np.clip((1 - far) / (1 - near), 0, 1)
+    explained, left = 1 - near, 1 - far
+    # Of two negative numbers the ratio would say that all is left.
+    retained = np.clip(left / np.where(explained > 0, explained, np.inf), 0, 1)
     return DynamicsFit(
         gap=float(np.sqrt((far.mean() + FLOOR) / (near.mean() + FLOOR))),
         retained=float(retained.mean()),
