@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from transfer_cases import KINDS, adapted, same, source, tensors
+from transfer_cases import KINDS, adapted, same, source, tensors, toy, train
 
 import rltransfer as rlt
 from rltransfer.errors import RecipeError
@@ -139,6 +139,18 @@ def test_all_kinds_of_spaces_are_imitated(kind: str) -> None:
         model.learn(96)
         assert model.logger.name_to_value["transfer/demonstrations/loss"] > -50
         assert all(torch.isfinite(p).all() for p in model.policy.parameters())
+
+
+@pytest.mark.parametrize("actions", ["number", "square"])
+def test_boxes_of_any_shape_are_as_likely_as_their_numbers(actions: str) -> None:
+    agent = train(toy("v4", actions), 64)
+    recipe = Recipe(imitate=Demonstrations(states=6))
+    with adapted(agent, agent.card.task, recipe) as model, torch.no_grad():
+        lessons = model.transfer.terms.terms[0]._lessons
+        seen, rows = torch.as_tensor(lessons.states.observations), torch.arange(6)
+        shown = torch.as_tensor(lessons.states.actions).reshape(6, -1)
+        _, expected, _ = model.policy.evaluate_actions(seen, shown)
+        assert torch.allclose(lessons.log_prob(model.policy, seen, rows), expected)
 
 
 # -- what is refused ------------------------------------------------------------------------------

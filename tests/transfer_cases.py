@@ -51,6 +51,8 @@ ACTIONS: dict[str, spaces.Space] = {
     "box1": _box(1),
     "box2": _box(2),
     "box3": _box(3),
+    "number": _box(),
+    "square": _box(2, 2),
     "multi": spaces.MultiDiscrete([2, 3]),
     "imult": spaces.MultiDiscrete([3, 2]),
     "bits2": spaces.MultiBinary(2),

@@ -43,8 +43,10 @@ class Lessons:
             setting.recipe.outputs,
         )
         kept = torch.as_tensor(actions, device=policy.device)
-        # Coins are floats to torch, as in the rollout buffer.
+        # Coins are floats to torch, and boxes of any shape are rows, as in the rollout buffer.
         classes = isinstance(policy.action_space, spaces.Discrete | spaces.MultiDiscrete)
+        boxes = isinstance(policy.action_space, spaces.Box)
+        kept = kept.reshape(len(kept), -1) if boxes else kept
         self.actions = kept.long() if classes else kept.float()
 
     def log_prob(self, policy: Any, seen: Any, rows: Tensor) -> Tensor:
