@@ -38,9 +38,12 @@ class Seen(gym.Env):
             "dict": spaces.Dict({"image": image, "speed": spaces.Box(-1, 1, (2,), np.float32)}),
             "vector": spaces.Box(-1, 1, (3,), np.float32),
             "number": spaces.Discrete(5),
+            "late": spaces.Discrete(5, start=2),
+            "dot": spaces.Box(-1, 1, (), np.float32),
+            "nested": spaces.Dict({"inner": spaces.Dict({"number": spaces.Discrete(5)})}),
         }
-        self.observation_space = kinds[kind]
-        self.action_space = spaces.Discrete(2)
+        self.observation_space = kinds.get(kind, kinds["vector"])
+        self.action_space = spaces.Discrete(2, start=int(kind == "late acts"))
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
         super().reset(seed=seed)
@@ -57,8 +60,8 @@ class Seen(gym.Env):
 
 made: Any = Seen
 limit: Any = {"max_episode_steps": 5}
-for kind in ("image", "dict", "vector", "number"):
-    gym.register(f"pre/{kind}-v0", made, kwargs={"kind": kind}, **limit)
+for kind in ("image", "dict", "vector", "number", "late", "late acts", "dot", "nested"):
+    gym.register(f"pre/{kind.replace(' ', '-')}-v0", made, kwargs={"kind": kind}, **limit)
 gym.register("pre/Endless-v0", made, kwargs={"kind": "vector"})
 
 
@@ -154,6 +157,10 @@ def test_statistics_travel_with_the_agent() -> None:
         ),
         ("NoSuch-v0", {}, UnknownName, "NoSuch-v0"),
         ("pre/Endless-v0", {}, BadArgument, "max_steps"),
+        ("pre/late-v0", {}, BadArgument, "do not begin at 0"),
+        ("pre/late-acts-v0", {}, BadArgument, "do not begin at 0"),
+        ("pre/dot-v0", {}, BadArgument, "without an axis"),
+        ("pre/nested-v0", {}, BadEnvironment, "FlattenObservation"),
     ],
 )
 def test_what_cannot_work_is_refused_before_training(

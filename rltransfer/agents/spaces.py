@@ -45,6 +45,11 @@ def encode(space: gym.Space) -> dict[str, Any]:
     )
 
 
+def counts_from_zero(space: gym.Space) -> bool:
+    """Tell whether classes are numbered as Stable-Baselines3 takes them, which overlooks others."""
+    return not np.any(getattr(space, "start", 0))
+
+
 def decode(data: Any, *, depth: int = 0) -> gym.Space:
     """Rebuild the space that :func:`encode` described, equal in every bound, dtype and order.
 

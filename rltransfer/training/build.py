@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecEnv
 
 from rltransfer.agents.backbone import load_backbone
 from rltransfer.agents.hyperparameters import NAMES, arguments, check
+from rltransfer.agents.spaces import counts_from_zero
 from rltransfer.errors import BadArgument, TransferError, UnknownName, suggest
 from rltransfer.policies.frozen_resnet import FrozenResNet
 from rltransfer.training.ppo import TRANSFER_ALGORITHMS, TransferMixin
@@ -60,6 +62,7 @@ def build_model(
     chosen = pick_device(device, policy)
     arguments_of_policy, weights = _without_file(policy_kwargs)
     try:
+        _require_readable(venv)
         model = kind(
             policy,
             venv,
@@ -94,6 +97,20 @@ def policy_arguments(policy_kwargs: Mapping[str, Any]) -> dict[str, Any]:
             f"policy_kwargs is {policy_kwargs!r:.60}: give a dict, such as {{'net_arch': [64, 64]}}"
         )
     return dict(policy_kwargs)
+
+
+def _require_readable(venv: VecEnv) -> None:
+    """Refuse spaces that Stable-Baselines3 misreads without a word, or fails on while training."""
+    seen = venv.observation_space
+    parts = seen.spaces.values() if isinstance(seen, spaces.Dict) else (seen,)
+    for space in (*parts, venv.action_space):
+        if not counts_from_zero(space):
+            raise ValueError(
+                f"the numbers of {space} do not begin at 0, as Stable-Baselines3 takes them: wrap"
+                " the task, or train it with rltransfer.multitask"
+            )
+    if any(isinstance(part, spaces.Box) and not part.shape for part in parts):
+        raise ValueError("no network reads observations without an axis: wrap the task")
 
 
 def _without_file(policy_kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:

@@ -10,6 +10,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.preprocessing import check_for_nested_spaces
 from stable_baselines3.common.vec_env import VecEnv
 
 from rltransfer import registry, vectorizing
@@ -129,6 +130,14 @@ def _made(spec: EnvSpec, make: Callable[[int], VectorEnv], n_envs: int) -> Vecto
 
 def _make(spec: EnvSpec, index: int, seed: int | None) -> gym.Env:
     env = Monitor(StrictEnv(registry.make(spec), index))
+    try:
+        check_for_nested_spaces(env.observation_space)
+    except NotImplementedError as error:
+        env.close()
+        raise BadEnvironment(
+            f"{spec.id}: {error} Register it with a Gymnasium wrapper such as FlattenObservation"
+            " around it"
+        ) from error
     if seed is not None:
         env.action_space.seed(seed)
     return env
@@ -138,7 +147,7 @@ def _subproc(
     spec: EnvSpec, makers: list[Any], start_method: str, step_timeout: float
 ) -> WorkerVecEnv:
     # Made here once first: then what goes wrong there has to do with the workers.
-    registry.make(spec).close()
+    _make(spec, 0, None).close()
     try:
         return WorkerVecEnv(makers, start_method=start_method, step_timeout=step_timeout)
     except WorkerGone as error:

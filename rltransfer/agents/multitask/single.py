@@ -15,6 +15,7 @@ from rltransfer.agents import classes as named
 from rltransfer.agents.multitask.names import full_name, known
 from rltransfer.agents.multitask.parts import PASSED_ON, first_linear, live_policy
 from rltransfer.agents.normalization import Normalization, RunningStats
+from rltransfer.agents.spaces import counts_from_zero
 from rltransfer.errors import BadArgument, SpaceMismatch
 from rltransfer.policies.encoders import ClassEncoder, VectorEncoder
 from rltransfer.policies.observation_stats import CLIP, EPSILON
@@ -93,8 +94,7 @@ def _check_task(task: PolicyTask, *, recurrent: bool) -> None:
     if isinstance(task.observation_space, spaces.Dict):
         everything += task.observation_space.spaces.values()
     for space in everything:
-        start: Any = getattr(space, "start", 0)
-        if start if isinstance(space, spaces.Discrete) else torch.as_tensor(start).any():
+        if not counts_from_zero(space):
             raise SpaceMismatch(
                 f"{task.id} has {space}, whose numbers do not begin at 0 as Stable-Baselines3 "
                 "takes them: wrap the task, or act with policy.act(id, observations)"
