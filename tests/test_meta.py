@@ -1,5 +1,7 @@
 """Meta-learning: Reptile's start, RL^2's memory, and context that is inferred."""
 
+from dataclasses import replace
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -243,6 +245,11 @@ def test_what_cannot_be_inferred_is_refused(contextual):
         identify(contextual, "CartPole-v1")
     with pytest.raises(BadArgument, match="history"):
         identify(contextual, _tasks()[0], history=0)
+    for seed in (-1, "one", 1.5):
+        with pytest.raises(BadArgument, match="seed"):
+            identify(contextual, _tasks()[0], seed=seed)
+    with pytest.raises(BadArgument, match="masks"):
+        identify(replace(contextual, algorithm="maskable_ppo"), _tasks()[0])
     for steps, rounds in ((1, 3), (48, 3), (64, 4)):
         with pytest.raises(BadArgument, match=f"give {32 * rounds} or more"):
             identify(contextual, _tasks()[0], steps=steps, rounds=rounds)

@@ -314,6 +314,8 @@ def test_sources_and_trajectories_that_do_not_fit(source: Agent) -> None:
     with pytest.raises(BadArgument, match="recurrent_ppo"):
         recurrent = Agent.from_model(CASES["recurrent"](), card=CARD)
         distill_private(recurrent, [np.zeros((1, 5))], **OPEN)
+    with pytest.raises(BadArgument, match="record takes agents of ppo"):
+        record(recurrent, "CartPole-v1", episodes=1)
     for states in (np.zeros((3, 4)), np.zeros((0, 5)), np.full((1, 5), np.nan)):
         with pytest.raises(SpaceMismatch, match="a trajectory has shape"):
             distill_private(source, [states], **OPEN)

@@ -74,6 +74,7 @@ class AdaptivePolicy:
         count: Number of parameters in the context.
 
     Raises:
+        BadArgument: The agent needs masks of actions, of which ``predict`` is not told.
         SpaceMismatch: The agent's observations have no place for a context.
 
     Attributes:
@@ -86,6 +87,11 @@ class AdaptivePolicy:
     """
 
     def __init__(self, agent: Agent, estimator: Estimator, count: int) -> None:
+        if agent.algorithm == "maskable_ppo":
+            raise BadArgument(
+                f"{agent.card.name!r} needs masks of actions, and a policy that infers its context "
+                "is not told any: train it with algorithm='ppo'"
+            )
         space = agent.observation_space
         if not isinstance(space, spaces.Box) or len(space.shape) != 1 or space.shape[0] <= count:
             raise SpaceMismatch(

@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 from rltransfer import registry
 from rltransfer.agents import Agent
-from rltransfer.agents.numbers import check_steps
+from rltransfer.agents.numbers import check_steps, whole
 from rltransfer.errors import BadArgument
 from rltransfer.evaluation.undisturbed import seeded
 from rltransfer.meta.adaptive import AdaptivePolicy
@@ -58,12 +58,14 @@ def identify(
         well it infers each parameter.
 
     Raises:
-        BadArgument: The task tells no context, or a number is out of range.
+        BadArgument: The task tells no context, the agent needs masks of actions, or a number is out
+            of range.
         UnknownName: There is no such task.
         SpaceMismatch: The agent was trained with other observations.
     """
     id = agent.card.task if task is None else task
     check_steps(steps)
+    seed = whole("seed", seed)
     for name, value in {"history": history, "rounds": rounds, "epochs": epochs}.items():
         if type(value) is not int or value < 1:
             raise BadArgument(f"{name} is {value!r}: give a whole number, at least 1")

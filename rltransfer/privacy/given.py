@@ -51,14 +51,27 @@ def check_source(agent: Agent) -> None:
     Raises:
         BadArgument: It is recurrent, masks actions, explores by gSDE, or sees no Box.
     """
-    if agent.algorithm != "ppo" or agent.hyperparameters["use_sde"]:
-        raise BadArgument(
-            f"{agent.card.name} is a {agent.algorithm}"
-            f"{' with gSDE' if agent.hyperparameters['use_sde'] else ''}: distill_private takes "
-            "agents of ppo without gSDE, whose actions depend on the observation alone"
-        )
+    check_actions(agent, "distill_private")
     if not isinstance(agent.observation_space, spaces.Box):
         raise BadArgument(f"distill_private takes Box observations, not {agent.observation_space}")
+
+
+def check_actions(agent: Agent, who: str) -> None:
+    """Refuse a source that a single observation does not tell what to do.
+
+    Args:
+        agent: The source.
+        who: What it is given to.
+
+    Raises:
+        BadArgument: It is recurrent, masks actions, or explores by gSDE.
+    """
+    sde = agent.hyperparameters["use_sde"]
+    if agent.algorithm != "ppo" or sde:
+        raise BadArgument(
+            f"{agent.card.name} is a {agent.algorithm}{' with gSDE' if sde else ''}: {who} takes "
+            "agents of ppo without gSDE, whose actions depend on the observation alone"
+        )
 
 
 def checked_trajectories(trajectories: Sequence[np.ndarray], agent: Agent) -> list[np.ndarray]:

@@ -19,6 +19,7 @@ from rltransfer.component_analysis import random_observations
 from rltransfer.errors import BadArgument
 from rltransfer.evaluation.given import require_fit
 from rltransfer.normalizing import observation_normalizer
+from rltransfer.privacy.given import check_actions
 from rltransfer.strict import FiniteEnv
 
 
@@ -38,14 +39,15 @@ def record(
         One array for each episode, shape (steps, *observation): a trajectory.
 
     Raises:
-        BadArgument: ``episodes`` or ``seed`` is out of range, observations are no arrays, or the
-            task has no time limit.
+        BadArgument: ``episodes`` or ``seed`` is out of range, observations are no arrays, the task
+            has no time limit, or the source is recurrent, masks actions, or explores by gSDE.
         UnknownName: There is no such agent or task.
         SpaceMismatch: The source's spaces are not those of the task.
         BadEnvironment: The task breaks its contract.
     """
     episodes, seed = whole("episodes", episodes, least=1), whole("seed", seed)
     agent = source if isinstance(source, Agent) else load(source)
+    check_actions(agent, "record")
     id, model = task or agent.card.task, agent.build()
     with ExitStack() as stack, torch.random.fork_rng(devices=[]):
         envs = [
