@@ -139,6 +139,8 @@ def test_states_of_other_tasks_are_retained(kind: Any) -> None:
         ({"seed": "a"}, BadArgument, "whole number"),
         ({"seed": True}, BadArgument, "whole number"),
         ({"method": "packnet", "steps": 128}, BadArgument, "more than 128"),
+        ({"method": "packnet", "algorithm": "recurrent_ppo"}, BadArgument, "finetune or scratch"),
+        ({"method": "replay", "algorithm": "maskable_ppo"}, BadArgument, "finetune or scratch"),
     ],
 )
 def test_bad_sequences_are_refused(changes: Any, error: type[Exception], match: str) -> None:

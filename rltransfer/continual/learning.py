@@ -24,6 +24,8 @@ from rltransfer.multitask.run import on_scale
 from rltransfer.pretrain import fresh
 
 Progress = Callable[[int, int], None]
+_OF_ANY_ALGORITHM = ("finetune", "scratch")
+"""Methods that leave the updates as they are."""
 
 
 def continual(
@@ -63,13 +65,20 @@ def continual(
         **options: Network and hyperparameters, as for :func:`rltransfer.pretrain`.
 
     Raises:
-        BadArgument: Tasks are too few, not all scored, or an option is out of range.
+        BadArgument: Tasks are too few, not all scored, an option is out of range, or the method
+            needs plain PPO and ``algorithm`` is another one.
         UnknownName: A task or the method does not exist.
         SpaceMismatch: The spaces of the tasks differ.
     """
     check_steps(steps)
     if method not in STRATEGIES:
         raise UnknownName(suggest(str(method), STRATEGIES, kind="continual method"))
+    algorithm = options.get("algorithm", "ppo")
+    if algorithm != "ppo" and method not in _OF_ANY_ALGORITHM:
+        raise BadArgument(
+            f"method is {method!r}, which takes part in the updates of PPO, and {algorithm!r} "
+            f"updates by sb3-contrib's own code: choose {' or '.join(_OF_ANY_ALGORITHM)}, or ppo"
+        )
     named, seed = _checked(tasks), whole("seed", seed)
     if seed >= SEEDS_APART:
         raise BadArgument(f"seed is {seed}: expected 0 to 999, as each task adds 1,000")

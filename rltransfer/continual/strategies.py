@@ -102,7 +102,7 @@ class Distillation(Strategy):
         self.agent = distill(
             [*earlier, expert],
             student=student,
-            steps=int(plan.steps * self.SHARE),
+            steps=max(1, int(plan.steps * self.SHARE)),
             seed=plan.seed_of(index),
             episodes=max(2, plan.episodes),  # one has no interval
             max_steps=plan.max_steps,
