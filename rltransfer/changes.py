@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rltransfer.agents.numbers import finite
 from rltransfer.errors import BadArgument
 
 __all__ = ["Cusum", "Detector", "alarms"]
@@ -46,7 +47,7 @@ class Cusum:
             raise BadArgument(f"warmup is {self.warmup!r}: give a whole number, at least 2")
         for name, above in (("slack", -1e-9), ("threshold", 0.0), ("least", 0.0)):
             value = getattr(self, name)
-            if not above < value < math.inf:
+            if not above < finite(name, value):
                 raise BadArgument(f"{name} is {value!r}: give a finite number above {above:.0f}")
 
 
@@ -56,13 +57,18 @@ class Detector:
     Args:
         settings: Its settings.
 
+    Raises:
+        BadArgument: They are none.
+
     Attributes:
         settings: The same.
         statistic: The sum, in deviations; 0 during the warm-up.
     """
 
     def __init__(self, settings: Cusum | None = None) -> None:
-        self.settings = settings or Cusum()
+        self.settings = Cusum() if settings is None else settings
+        if not isinstance(self.settings, Cusum):
+            raise BadArgument(f"detector is {settings!r:.60}: give a rltransfer.changes.Cusum")
         self.reset()
 
     def reset(self) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +59,12 @@ def test_alarms_are_rare_without_a_change_and_quick_after_one():
 
 @pytest.mark.parametrize(
     ("settings", "name"),
-    [({"warmup": 1}, "warmup"), ({"slack": -1}, "slack"), ({"threshold": 0}, "threshold")],
+    [
+        ({"warmup": 1}, "warmup"),
+        ({"slack": -1}, "slack"),
+        ({"threshold": 0}, "threshold"),
+        ({"least": "a"}, "least"),
+    ],
 )
 def test_settings_out_of_range_are_refused(settings, name):
     with pytest.raises(BadArgument, match=name):
@@ -117,6 +123,9 @@ def test_streams_that_cannot_be_played_are_refused():
         online("cartpole", [("CartPole-v1", 0)], steps=10)
     with pytest.raises(BadArgument, match="retries"):
         online("cartpole", [("CartPole-v1", 1)], steps=10, retries=0)
+    detector: Any = "cusum"
+    with pytest.raises(BadArgument, match="detector is 'cusum'"):
+        online("cartpole", [("CartPole-v1", 1)], steps=10, detector=detector)
     with pytest.raises(UnknownName):
         online("cartpole", [("CartPole-v1", 1)], "fulll", steps=10)
     for wrong in (5, "CartPole-v1", ["CartPole-v1"], [("CartPole-v1", 1, 1)], [(None, 2)]):
