@@ -142,6 +142,8 @@ def randomized(
         RegistrationConflict: ``new_id`` is taken by something else.
     """
     given = registry.spec(base_id)
+    if not isinstance(ranges, Mapping) or not all(isinstance(name, str) for name in ranges):
+        raise BadArgument(f"ranges is {ranges!r:.80}: give such as {{'length': (0.3, 1.5)}}")
     parsed = {name: Range.of(one) for name, one in ranges.items()}
     if not parsed:
         raise BadArgument("ranges is empty: give at least one, such as {'length': (0.3, 1.5)}")

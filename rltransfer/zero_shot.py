@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,7 @@ def zero_shot(
             range.
     """
     named = _named(agents)
-    if isinstance(tasks, str) or not tasks or not named:
+    if isinstance(tasks, str) or not isinstance(tasks, Sequence) or not tasks or not named:
         raise BadArgument("zero_shot needs at least one agent, and a list of at least one task")
     if type(episodes) is not int or episodes < 2:
         raise BadArgument(f"episodes is {episodes!r}: give a whole number, at least 2")
@@ -137,7 +137,7 @@ def zero_shot(
 def _named(agents: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
     if isinstance(agents, Mapping):
         return {name: load_if_named(one) for name, one in agents.items()}
-    if isinstance(agents, str):
+    if isinstance(agents, str) or not isinstance(agents, Iterable):
         raise BadArgument(f"agents is {agents!r}: give a list, such as [{agents!r}]")
     loaded = [load_if_named(one) for one in agents]
     for one in loaded:

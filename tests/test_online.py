@@ -209,6 +209,11 @@ def test_matrices_that_cannot_be_are_refused():
         zero_shot(["cartpole"], "CartPole-v1")
     with pytest.raises(BadArgument, match="list"):
         zero_shot("cartpole", ["CartPole-v1"])
+    for wrong in (None, 5, iter(["CartPole-v1"])):
+        with pytest.raises(BadArgument, match="list"):
+            zero_shot(["cartpole"], wrong)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(BadArgument, match="give a list"):
+        zero_shot(None, ["CartPole-v1"])  # pyright: ignore[reportArgumentType]
     with pytest.raises(BadArgument, match="same name"):
         zero_shot(["cartpole", "cartpole"], ["CartPole-v1"])
     with pytest.raises(BadArgument, match="episodes"):

@@ -117,6 +117,8 @@ def test_lunar_lander_takes_new_gravity():
     ("ranges", "error", "words"),
     [
         ({}, BadArgument, "empty"),
+        (None, BadArgument, "ranges is None"),
+        ({5: (1, 2)}, BadArgument, "ranges is"),
         ({"lenght": (1, 2)}, UnknownName, "Did you mean 'length'"),
         ({"length": (2, 1)}, BadArgument, "in order"),
         ({"length": (0, 1, "log")}, BadArgument, "positive"),

@@ -411,6 +411,8 @@ def test_of_other_spaces_nothing_is_known() -> None:
     assert math.isfinite(acts.observation_auc) and math.isnan(acts.dynamics_fit)
     assert math.isnan(acts.zero_shot) and math.isnan(acts.gradient_cosine)
     assert acts.closeness == pytest.approx(2 * (1 - acts.observation_auc))
+    sde = similarity(source("gsde"), toy("v4", "d2"), steps=128, device="cpu")
+    assert math.isfinite(sde.observation_auc) and math.isnan(sde.zero_shot)
 
 
 def test_a_task_without_a_level_has_no_score_and_all_else() -> None:

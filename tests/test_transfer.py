@@ -581,7 +581,10 @@ def test_nan_in_the_target_is_found_by_auto() -> None:
         adapted("discrete", toy(fails_at=5), "auto").__enter__()
 
 
-@pytest.mark.parametrize("steps", [0, -5, 1.5, float("nan"), float("inf"), "100", None, True])
+WRONG_STEPS: Any = [0, -5, 1.5, float("nan"), float("inf"), 10**400, "100", None, True]
+
+
+@pytest.mark.parametrize("steps", WRONG_STEPS, ids=lambda steps: f"{steps!r:.10}")
 def test_steps_are_a_whole_number_of_at_least_one(steps: Any) -> None:
     with adapted("discrete", toy()) as model:
         with pytest.raises(BadArgument, match="expected a whole number >= 1"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -54,5 +53,5 @@ def check_steps(steps: Any) -> None:
     number = isinstance(steps, (int, float, np.integer, np.floating)) and not isinstance(
         steps, bool
     )
-    if not number or not math.isfinite(steps) or steps != int(steps) or steps < 1:
-        raise BadArgument(f"steps is {steps!r}: expected a whole number >= 1")
+    if not number or not is_finite(steps) or steps != int(steps) or steps < 1:
+        raise BadArgument(f"steps is {steps!r:.60}: expected a whole number >= 1")

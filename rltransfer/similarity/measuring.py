@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
+from rltransfer import registry
 from rltransfer.agents import Agent, load
 from rltransfer.agents.multitask.names import of_one_task
 from rltransfer.agents.numbers import whole
@@ -121,6 +123,8 @@ def similarity(
 
 def _of_networks(asked: _Asked) -> dict[str, Any]:
     """Measures that ask the source's networks, by field; empty if it cannot act on the target."""
+    if _explores_otherwise(asked):
+        return {}
     try:
         with _source(asked, asked.target) as model:
             probed = probe(model, asked.agent, asked.target, seed=asked.seed)
@@ -144,6 +148,14 @@ def _of_networks(asked: _Asked) -> dict[str, Any]:
         "steps": probed.steps + len(there.returns) + learner.steps,
         "source_steps": len(home.returns),
     }
+
+
+def _explores_otherwise(asked: _Asked) -> bool:
+    """Whether the source explores by gSDE, which the target's actions know nothing of."""
+    if not asked.agent.hyperparameters["use_sde"]:
+        return False
+    with closing(registry.make(asked.target)) as env:
+        return not isinstance(env.action_space, spaces.Box)
 
 
 @contextmanager
