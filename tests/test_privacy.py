@@ -319,6 +319,10 @@ def test_sources_and_trajectories_that_do_not_fit(source: Agent) -> None:
     for states in (np.zeros((3, 4)), np.zeros((0, 5)), np.full((1, 5), np.nan)):
         with pytest.raises(SpaceMismatch, match="a trajectory has shape"):
             distill_private(source, [states], **OPEN)
+    nothing: Any = None
+    for states in (nothing, [[[0.0] * 5, [0.0]]]):
+        with pytest.raises(BadArgument, match="no list of arrays"):
+            distill_private(source, states, **OPEN)
     with pytest.raises(BadArgument, match="hold no numbers"):
         distill_private(source, [np.array(["a"])], **OPEN)
     with pytest.raises(BadArgument, match="trajectories is empty"):

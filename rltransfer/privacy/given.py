@@ -78,11 +78,17 @@ def checked_trajectories(trajectories: Sequence[np.ndarray], agent: Agent) -> li
     """Return trajectories as arrays, (steps, *observation) each.
 
     Raises:
-        BadArgument: There are none, or they hold no numbers.
+        BadArgument: There are none, they are no arrays, or they hold no numbers.
         SpaceMismatch: One is not what the source observes.
     """
     shape = agent.observation_space.shape
-    found = [np.asarray(one) for one in trajectories]
+    try:
+        found = [np.asarray(one) for one in trajectories]
+    except (TypeError, ValueError) as error:
+        raise BadArgument(
+            "trajectories are no list of arrays (steps, *observation) each: give those of "
+            "rltransfer.privacy.record"
+        ) from error
     if any(one.dtype.kind not in "fiub" for one in found):
         raise BadArgument(
             "trajectories hold no numbers: give arrays, see rltransfer.privacy.record"
