@@ -13,7 +13,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
 
 from rltransfer.agents import Agent, Card, Normalization
-from rltransfer.agents.numbers import check_steps
+from rltransfer.agents.numbers import check_steps, whole
 from rltransfer.callbacks import Progress
 from rltransfer.errors import BadArgument
 from rltransfer.evaluate import Evaluator, evaluate
@@ -82,6 +82,7 @@ def fresh(
         BadArgument: An option is out of range, or does not fit the task.
         UnknownName: The task, the algorithm or a hyperparameter does not exist.
     """
+    n_envs, seed = whole("n_envs", n_envs, least=1), None if seed is None else whole("seed", seed)
     venv = make_vec(task, n_envs, seed=seed, vec=vec)
     if algorithm != "recurrent_ppo":  # whose default is small already
         hyperparameters.setdefault("n_steps", max(ROLLOUT // n_envs, 2))
@@ -224,7 +225,7 @@ def _policy_for(venv: VecEnv, *, recurrent: bool) -> str:
 
 
 def _check_episodes(episodes: int) -> None:
-    if type(episodes) is not int or episodes < 2:
+    if whole("episodes", episodes, least=None) < 2:
         raise BadArgument(
             f"episodes is {episodes!r}: expected a whole number >= 2, as one has no interval"
         )

@@ -10,6 +10,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from rltransfer.agents import Agent, load
 from rltransfer.agents.multitask.names import of_one_task
+from rltransfer.agents.numbers import whole
 from rltransfer.carry import TransferReport, carry_over
 from rltransfer.choose import Choice, Evidence, choose
 from rltransfer.evaluation.given import trained_on
@@ -81,6 +82,7 @@ def adapt(
     agent = source if isinstance(source, Agent) else load(source, classes=classes)
     of_one_task(agent, "adapt")
     wanted = preset(recipe)
+    seed = None if seed is None else whole("seed", seed)
 
     def fresh(agent: Agent, vec: Vec) -> TransferMixin:
         return fresh_model(

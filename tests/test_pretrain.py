@@ -207,3 +207,11 @@ def test_versions_do_without_an_installed_package(monkeypatch: pytest.MonkeyPatc
     module = sys.modules["rltransfer.pretrain"]
     monkeypatch.setattr(module, "PACKAGES", ("numpy", "no-such-package"))
     assert versions() == {"numpy": version("numpy"), "no-such-package": "not installed"}
+
+
+def test_numbers_of_numpy_go_to_the_card_as_those_of_python(tmp_path: Path) -> None:
+    numbers = {"seed": np.int64(4), "n_envs": np.int32(2), "episodes": np.int64(2)}
+    agent = pretrain_function(CARTPOLE, np.int64(64), **{**TINY, **numbers})
+    agent.save(tmp_path / "agent")
+    assert type(agent.card.seed) is int and agent.card.seed == 4
+    assert agent.card.score is not None and agent.card.score.episodes == 2

@@ -641,3 +641,14 @@ def test_outputs_do_not_depend_on_the_rollout_that_was_interrupted() -> None:
         model.learn(32)
         assert model.num_timesteps == 32 and LENGTH == 8
         assert isinstance(model, PPO)
+
+
+def test_numbers_of_numpy_are_taken_as_those_of_python() -> None:
+    sure = {"learning_rate": 0.5**10, "gamma": 0.5, "n_steps": 32, "n_envs": 2, "batch_size": 64}
+    numpy = {name: np.array(value)[()] for name, value in sure.items()}
+    weights = []
+    for options in ({"seed": 3, **sure}, {"seed": np.int64(3), **numpy}):
+        model = rlt.adapt("cartpole", "rlt/CartPoleLong-v0", "auto", **options)
+        model.learn(2_560)
+        weights.append(torch.nn.utils.parameters_to_vector(model.policy.parameters()))
+    assert torch.equal(*weights)

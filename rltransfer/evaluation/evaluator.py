@@ -14,6 +14,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from rltransfer import registry
 from rltransfer.agents.normalization import Normalization
+from rltransfer.agents.numbers import whole
 from rltransfer.bounds import BoundsWatch
 from rltransfer.errors import BadArgument, BadEnvironment
 from rltransfer.evaluation.acting import Actor, PolicyActor, RandomActor
@@ -58,10 +59,9 @@ class Evaluator:
         seed: int = HELD_OUT_SEED,
         max_steps: int | None = None,
     ) -> None:
-        _require_whole("episodes", episodes, 1)
-        _require_whole("seed", seed, 0)
+        episodes, seed = whole("episodes", episodes, least=1), whole("seed", seed)
         if max_steps is not None:
-            _require_whole("max_steps", max_steps, 1)
+            max_steps = whole("max_steps", max_steps, least=1)
         spec = task if isinstance(task, EnvSpec) else registry.spec(task)
         self.task = spec.id
         self._seed = seed
@@ -186,8 +186,3 @@ class Evaluator:
                 f"{self.task} has no time limit, an episode may never end: give max_steps, such as"
                 " max_steps=1000"
             )
-
-
-def _require_whole(name: str, value: int, least: int) -> None:
-    if type(value) is not int or value < least:
-        raise BadArgument(f"{name} is {value!r}: give a whole number, at least {least}")

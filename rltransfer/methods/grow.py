@@ -72,7 +72,7 @@ class LoRA(Method):
 
     Attributes:
         rank: Largest rank of a change. A matrix with fewer rows or columns takes only as many.
-        alpha: Its scale, > 0, for any rank.
+        alpha: Its scale, > 0, divided by ``rank`` as given, also where a matrix takes less.
         lr_scale: Factor on the learning rate for ``A`` and ``B``, > 0, which take more than whole
             matrices do (Schulman et al. 2025, "LoRA Without Regret": about ten times).
     """

@@ -75,8 +75,8 @@ class DynamicsFit:
     Attributes:
         gap: Root mean squared error on the target over that on the source; 1 where they are alike.
         retained: Share of the explained variance on the source that is left on the target, in
-            [0, 1]; mean over the outcomes that can be learnt. 0 of one that varies so little on the
-            target that of both tasks together the model explains nothing on the source either.
+            [0, 1]; mean over the outcomes that can be learnt. 0 where, of both tasks' variance
+            together, the model explains nothing on the source either.
         control: Cosine between what actions do on the target by a model of the source and by one of
             the target: 1 where they do the same, -1 where they do the opposite.
     """

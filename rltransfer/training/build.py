@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.utils import get_device
@@ -140,7 +141,8 @@ def _constructor_arguments(
     signature = inspect.signature(kind.__init__).parameters
     defaults = {n: signature[n].default if n in signature else _ABSENT[n] for n in NAMES}
     functions = {name: value for name, value in hyperparameters.items() if callable(value)}
-    data = {**defaults, **hyperparameters, **{name: defaults[name] for name in functions}}
+    numbers = {n: v.item() if isinstance(v, np.generic) else v for n, v in hyperparameters.items()}
+    data = {**defaults, **numbers, **{name: defaults[name] for name in functions}}
     return {**arguments(check(data), algorithm), **functions}
 
 

@@ -14,6 +14,7 @@ from stable_baselines3.common.preprocessing import check_for_nested_spaces
 from stable_baselines3.common.vec_env import VecEnv
 
 from rltransfer import registry, vectorizing
+from rltransfer.agents.numbers import whole
 from rltransfer.errors import BadArgument, BadEnvironment, TransferError, WorkerGone
 from rltransfer.guard import GuardVecEnv
 from rltransfer.strict import StrictEnv
@@ -75,6 +76,7 @@ def make_vec(
     _require_choice("start_method", start_method, get_args(StartMethod))
     if not isinstance(step_timeout, int | float) or not 0 < step_timeout <= _LONGEST:
         raise BadArgument(f"step_timeout is {step_timeout!r}: give seconds, above 0, up to a day")
+    n_envs = whole("n_envs", n_envs, least=1)
     seeds = _seeds(seed, n_envs)
     if not isinstance(task, str | EnvSpec):
         raise BadArgument(
@@ -94,7 +96,7 @@ def make_vec(
         else:
             venv = _subproc(spec, makers, start_method, step_timeout)
     if seed is not None:
-        venv.seed(seed)
+        venv.seed(seeds[0])
     return GuardVecEnv(venv, spec.id)
 
 
@@ -172,12 +174,9 @@ def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 
 def _seeds(seed: int | None, n_envs: int) -> list[int | None]:
-    if type(n_envs) is not int or n_envs < 1:
-        raise BadArgument(f"n_envs is {n_envs!r}: give a whole number, at least 1")
     if seed is None:
         return [None] * n_envs
-    if type(seed) is not int or not 0 <= seed <= 2**32 - n_envs:
-        raise BadArgument(
-            f"seed is {seed!r}: give a whole number from 0 to 2**32 - n_envs, or None"
-        )
-    return [seed + index for index in range(n_envs)]
+    first = whole("seed", seed)
+    if first > 2**32 - n_envs:
+        raise BadArgument(f"seed is {seed!r}: give a whole number up to 2**32 - n_envs, or None")
+    return [first + index for index in range(n_envs)]
