@@ -59,6 +59,11 @@ def test_a_policy_comes_back_as_it_was(adaptive, saved):
         assert action == same and (state.context == other.context).all()
 
 
+def test_an_agent_is_identified_by_its_path(adaptive, saved):
+    again = identify(saved, steps=128, rounds=1, history=3, epochs=1)
+    assert again.estimator.r2 == adaptive.estimator.r2
+
+
 def test_it_is_saved_again_over_itself(adaptive, saved):
     before = [path.read_bytes() for path in sorted(saved.parent.iterdir())]
     AdaptivePolicy.load(saved).save(saved)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
 from rltransfer import registry
-from rltransfer.agents import Agent
+from rltransfer.agents import Agent, load
 from rltransfer.agents.numbers import check_steps, whole
 from rltransfer.errors import BadArgument
 from rltransfer.evaluation.undisturbed import seeded
@@ -26,7 +27,7 @@ _BREAK = 0.02
 
 
 def identify(
-    agent: Agent,
+    agent: Agent | str | Path,
     task: str | None = None,
     *,
     steps: int = 20_000,
@@ -44,7 +45,7 @@ def identify(
     of a few do.
 
     Args:
-        agent: Agent trained on a task of ``randomized(..., context=True)``.
+        agent: Agent trained on a task of ``randomized(..., context=True)``, or the path of one.
         task: That task; by default what the agent's card says.
         steps: Environment steps of all rounds together, at least 32 for each.
         history: Transitions that the network sees.
@@ -63,6 +64,7 @@ def identify(
         UnknownName: There is no such task.
         SpaceMismatch: The agent was trained with other observations.
     """
+    agent = agent if isinstance(agent, Agent) else load(agent)
     id = agent.card.task if task is None else task
     check_steps(steps)
     seed = whole("seed", seed)
