@@ -21,6 +21,7 @@ from rltransfer.guiding import check_guides, guide_of, shape
 from rltransfer.index_maps import IndexMaps, index_maps
 from rltransfer.layers import layer_groups
 from rltransfer.misfits import left_behind
+from rltransfer.random_streams import forked
 from rltransfer.recipe import Recipe
 from rltransfer.registry import id_of
 from rltransfer.statistics import carry_statistics, fix_observations
@@ -114,7 +115,7 @@ def carry_over(
 def _refresh_noise(model: TransferMixin) -> None:
     """GSDE acts by noise that was drawn with the deviations of the fresh policy."""
     if getattr(model, "use_sde", False):
-        with torch.random.fork_rng(devices=[]):
+        with forked(model.device):
             model.policy.reset_noise(model.n_envs)
 
 

@@ -25,7 +25,7 @@ from rltransfer.fits import same_arrays
 from rltransfer.lessons import ENVS, N_STEPS, Lesson, gathered, learn
 from rltransfer.normalizing import observation_normalizer
 from rltransfer.pretrain import CARD_EPISODES, versions
-from rltransfer.training.build import build_model
+from rltransfer.training.build import build_model, pick_device
 from rltransfer.training.terms import Teacher
 from rltransfer.training.threads import few_threads
 from rltransfer.vec import make_vec, normalize
@@ -89,7 +89,8 @@ def distill(
     _require_same_spaces([*agents, pattern])
     for agent in agents:  # what would refuse to score the student does so now, not afterwards
         Evaluator(trained_on(agent), episodes=1, max_steps=max_steps).close()
-    with ExitStack() as stack, seeded(seed):
+    chosen = torch.device(pick_device(device, pattern.policy_class(classes)))
+    with ExitStack() as stack, seeded(seed, chosen):
         venvs = _environments(agents, pattern, seed, stack, fresh=student is None)
         model = _student(pattern, venvs[0], seed, device, classes, fresh=student is None)
         lessons = [

@@ -57,7 +57,10 @@ LAYERS = (
     ("rltransfer_envs", "rltransfer_envs.*"),
     ("rltransfer.registry", "rltransfer.task_types", "rltransfer.vectorizing"),
     ("rltransfer.metrics", "rltransfer.metrics.*"),
-    ("rltransfer.errors", "rltransfer.finite", "rltransfer.heartbeat"),
+    (
+        *("rltransfer.errors", "rltransfer.finite", "rltransfer.heartbeat"),
+        "rltransfer.random_streams",
+    ),
 )
 TRANSFER = next(i for i, layer in enumerate(LAYERS) if "rltransfer.transfer" in layer)
 REGISTRY = {"rltransfer.registry", "rltransfer.vectorizing"}

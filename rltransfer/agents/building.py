@@ -14,6 +14,7 @@ from rltransfer.agents import classes as named
 from rltransfer.agents import hyperparameters, policies
 from rltransfer.errors import BadArgument, BadCheckpoint, TransferError, printable
 from rltransfer.policies.networks import TaskNetworks
+from rltransfer.random_streams import forked
 
 if TYPE_CHECKING:
     from rltransfer.agents.agent import Agent
@@ -76,8 +77,9 @@ def build(
             model = _construct(kind, given, agent)
         _load_weights(model.policy, agent)
         if model.use_sde:
-            # After loading, as the noise has the deviation that was learned.
-            with _naming(agent):
+            # After loading, as the noise has the deviation that was learned. It is drawn on the
+            # policy's device.
+            with _naming(agent), forked(model.device):
                 model.policy.reset_noise()
     if agent.optimizer is not None:
         _load_moments(model.policy, agent.optimizer, agent.card.name)

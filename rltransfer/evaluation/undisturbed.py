@@ -11,6 +11,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from rltransfer.evaluation.given import Acting
+from rltransfer.random_streams import forked
 
 
 @contextmanager
@@ -19,14 +20,14 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
 
     Args:
         seed: Seed of all three streams, at least 0.
-        device: Also seed, and later restore, this CUDA device.
+        device: Also seed this one, if it is a GPU.
     """
     python_state, numpy_state = random.getstate(), np.random.get_state()
     cuda = [device] if device is not None and device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
+    with forked(device):
         random.seed(seed)
         np.random.seed(seed % 2**32)
-        # Not torch.manual_seed, which would also seed devices that are not restored.
+        # Not torch.manual_seed, which would also seed devices where nothing is drawn.
         torch.default_generator.manual_seed(seed)
         for one in cuda:
             with torch.cuda.device(one):

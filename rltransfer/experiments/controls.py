@@ -81,7 +81,7 @@ def fresh(agent: Agent, seed: int) -> Agent:
     """
     policy = agent.build().policy
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         drawn = type(policy)(**policy._get_constructor_parameters())
     return _with_weights(agent, drawn.state_dict(), f"{agent.card.name} fresh {seed}")
 

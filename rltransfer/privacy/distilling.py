@@ -200,7 +200,7 @@ def _student(
     model.observation_space, model.action_space = agent.observation_space, agent.action_space
     model.n_envs = agent.hyperparameters["n_envs"]
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**62, (), generator=draws)))
+        torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=draws)))
         try:
             model._setup_model()
         except (AssertionError, RuntimeError, TypeError, ValueError) as error:

@@ -74,7 +74,7 @@ def _trajectories(
     now = [env.reset(seed=seed + row)[0] for row, env in enumerate(envs)]
     seen: list[list[Any]] = [[] for _ in envs]
     live = list(range(len(envs)))
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
     while live:
         actions, _ = policy.predict(normalize(np.stack([now[row] for row in live])))
         for row, action in zip(live, actions, strict=True):

@@ -31,6 +31,7 @@ from rltransfer.similarity.gradients import cosine, fisher, fisher_cosine, polic
 from rltransfer.similarity.logme import logme
 from rltransfer.similarity.result import Similarity
 from rltransfer.similarity.walking import first_seed
+from rltransfer.training.build import pick_device
 from rltransfer.training.engine import EnginePPO
 from rltransfer.training.threads import few_threads
 
@@ -103,7 +104,8 @@ def similarity(
         device=device,
         classes=classes,
     )
-    with seeded(seed), few_threads(agent.weights.values()):
+    chosen = torch.device(pick_device(device, agent.policy_class(classes)))
+    with seeded(seed, chosen), few_threads(agent.weights.values()):
         close = compare_tasks(asked.home, target, seed=seed, steps=steps)
         found = _of_networks(asked)
     return Similarity(

@@ -178,7 +178,7 @@ def _fresh(agent: Agent, task: PolicyTask, seed: int) -> dict[str, Tensor]:
     features = next(value.shape[1] for value in heads if value.dim() == 2)
     packing = Packing([task])
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         try:
             policy = MultiTaskPolicy(
                 packing.observation_space,

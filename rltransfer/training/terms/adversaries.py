@@ -39,7 +39,7 @@ class Adversary:
     ) -> None:
         with torch.random.fork_rng(devices=[]):
             if seed is not None:
-                torch.manual_seed(seed)
+                torch.default_generator.manual_seed(seed)
             layers = nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, 1)
         self.network = nn.Sequential(*layers).to(device)
         self.optimizer = optimizer(self.network.parameters())

@@ -1,0 +1,19 @@
+"""Random streams that others go on drawing from."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import torch
+
+
+def forked(device: torch.device | None = None) -> AbstractContextManager[None]:
+    """Draw from torch's streams, and let them continue as before.
+
+    Args:
+        device: Where something is drawn besides the CPU. The streams of GPUs are restored if it is
+            one, and also where CUDA is in use: ``torch.manual_seed``, which Stable-Baselines3
+            calls, seeds all of them.
+    """
+    cuda = torch.cuda.is_initialized() or (device is not None and device.type == "cuda")
+    return torch.random.fork_rng(devices=range(torch.cuda.device_count()) if cuda else [])
