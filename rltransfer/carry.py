@@ -145,25 +145,28 @@ def _carry_moments(
     if not agent.optimizer:
         raise RecipeError("the source carries no optimizer moments: use optimizer='fresh'")
     copied = {copy.key for copy in tensors if copy.action == "copied"}
-    parameters = dict(model.policy.named_parameters())
+    parameters, optimizer = dict(model.policy.named_parameters()), model.policy.optimizer
     count = 0
     for name, parameter in parameters.items():
-        moments = moments_of(agent, name, parameter) if name in copied else {}
+        moments = moments_of(agent, name, parameter, optimizer) if name in copied else {}
         if moments:
-            model.policy.optimizer.state[parameter] = moments
+            optimizer.state[parameter] = moments
             count += 1
     return f"moments of {count} of {len(parameters)} tensors copied"
 
 
-def moments_of(agent: Agent, name: str, parameter: torch.Tensor) -> dict[str, Any]:
+def moments_of(
+    agent: Agent, name: str, parameter: torch.Tensor, optimizer: torch.optim.Optimizer
+) -> dict[str, Any]:
     """State of an agent's optimizer for one parameter, as an optimizer keeps it.
 
-    Counters stay on the CPU, and plain integers were stored.
+    Plain integers were stored as tensors.
 
     Args:
         agent: The agent.
         name: Name of the parameter.
         parameter: The parameter that the state is meant for.
+        optimizer: What will keep it.
 
     Returns:
         The state by key; empty if the agent has none.
@@ -172,9 +175,26 @@ def moments_of(agent: Agent, name: str, parameter: torch.Tensor) -> dict[str, An
     for full, value in (agent.optimizer or {}).items():
         owner, _, key = full.rpartition("/")
         if owner == name:
-            plain = value.item() if value.dtype == torch.int64 else value.clone()
-            found[key] = value.to(parameter.device, copy=True) if value.dim() else plain
+            plain = value.dtype == torch.int64 and not value.dim()
+            found[key] = value.item() if plain else placed(value.clone(), parameter, optimizer)
     return found
+
+
+def placed(
+    value: torch.Tensor, parameter: torch.Tensor, optimizer: torch.optim.Optimizer
+) -> torch.Tensor:
+    """Put a part of an optimizer's state on the device where the optimizer looks for it.
+
+    Counters are on the host, unless they are counted beside the parameters.
+
+    Args:
+        value: The part.
+        parameter: The parameter that it belongs to.
+        optimizer: The optimizer.
+    """
+    group = optimizer.param_groups[0]
+    beside = any(group.get(key) for key in ("capturable", "fused"))
+    return value.to(parameter.device) if value.dim() or beside else value
 
 
 def _carry_normalization(

@@ -80,6 +80,13 @@ def test_policies(kind: str, recipe: Any, gpu: Gpu) -> None:
     trains(kind, recipe)
 
 
+def test_moments_beside_the_parameters(gpu: Gpu) -> None:
+    fused = {**cases.SMALL, "optimizer_kwargs": {"fused": True}}
+    source = cases.train(cases.toy(), 32, policy_kwargs=fused)
+    with cases.adapted(source, cases.toy(), rlt.Recipe(optimizer="source"), device="cuda") as model:
+        model.learn(32)
+
+
 @pytest.mark.parametrize("options", [{}, {"algorithm": "recurrent_ppo"}], ids=["ppo", "recurrent"])
 def test_many_tasks(options: dict[str, Any], gpu: Gpu) -> None:
     small = {"n_steps": 16, "n_envs": 2, "batch_size": 16, "n_epochs": 2}

@@ -13,6 +13,7 @@ import torch
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 
 from rltransfer.callbacks import Curve, Evaluate
+from rltransfer.carry import placed
 from rltransfer.errors import BadCheckpoint
 from rltransfer.training.terms.term import below
 
@@ -106,15 +107,12 @@ def _moments(model: Any) -> tuple[Tensors, dict[str, Any]]:
 
 def _restore_moments(model: Any, tensors: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
     optimizer, parameters = model.policy.optimizer, dict(model.policy.named_parameters())
-    group = optimizer.param_groups[0]
-    beside = any(group.get(key) for key in ("capturable", "fused"))
     optimizer.state.clear()
     for full, value in {**below("optimizer/", tensors), **below("optimizer/", plain)}.items():
         name, _, key = full.rpartition("/")
         parameter = parameters[name]
-        if isinstance(value, torch.Tensor) and (value.dim() or beside):
-            value = value.to(parameter.device)  # counters stay on the host
-        optimizer.state[parameter][key] = value
+        tensor = isinstance(value, torch.Tensor)
+        optimizer.state[parameter][key] = placed(value, parameter, optimizer) if tensor else value
 
 
 def _statistics(model: Any) -> Iterator[tuple[str, RunningMeanStd]]:

@@ -53,7 +53,7 @@ def carry_into(model: Any, start: Start, recipe: Recipe, fresh: Collection[str])
     carried = {name: value for name, value in agent.weights.items() if name not in fresh}
     policy.load_state_dict(policy.state_dict() | carried)
     for name, parameter in policy.named_parameters():
-        moments = moments_of(agent, name, parameter) if name in carried else {}
+        moments = moments_of(agent, name, parameter, policy.optimizer) if name in carried else {}
         if moments and recipe.optimizer == "source":
             policy.optimizer.state[parameter] = moments
     groups = layer_groups(policy)
