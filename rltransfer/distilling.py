@@ -89,8 +89,8 @@ def distill(
     _require_same_spaces([*agents, pattern])
     for agent in agents:  # what would refuse to score the student does so now, not afterwards
         Evaluator(trained_on(agent), episodes=1, max_steps=max_steps).close()
-    chosen = torch.device(pick_device(device, pattern.policy_class(classes)))
-    with ExitStack() as stack, seeded(seed, chosen):
+    device = pick_device(device, pattern.policy_class(classes))
+    with ExitStack() as stack, seeded(seed, torch.device(device)):
         venvs = _environments(agents, pattern, seed, stack, fresh=student is None)
         model = _student(pattern, venvs[0], seed, device, classes, fresh=student is None)
         lessons = [

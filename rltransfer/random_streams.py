@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
@@ -17,3 +18,16 @@ def forked(device: torch.device | None = None) -> AbstractContextManager[None]:
     """
     cuda = torch.cuda.is_initialized() or (device is not None and device.type == "cuda")
     return torch.random.fork_rng(devices=range(torch.cuda.device_count()) if cuda else [])
+
+
+@contextmanager
+def drawn_from(seed: int) -> Iterator[None]:
+    """Draw from a seed on the CPU, and let torch's stream there continue as before.
+
+    Args:
+        seed: The seed, at least 0.
+    """
+    with torch.random.fork_rng(devices=[]):
+        # Not torch.manual_seed, which would also seed GPUs, where nothing is drawn.
+        torch.default_generator.manual_seed(seed)
+        yield

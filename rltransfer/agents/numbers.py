@@ -38,8 +38,7 @@ def finite(name: str, value: Any) -> float:
     Raises:
         BadArgument: It is no number, NaN, infinite, or too large for a float.
     """
-    number = isinstance(value, int | float | np.integer | np.floating)
-    if not number or isinstance(value, bool) or not is_finite(value):
+    if not _is_number(value) or not is_finite(value):
         raise BadArgument(f"{name} is {value!r:.60}: give a finite number")
     return float(value)
 
@@ -50,8 +49,10 @@ def check_steps(steps: Any) -> None:
     Raises:
         BadArgument: It is not.
     """
-    number = isinstance(steps, (int, float, np.integer, np.floating)) and not isinstance(
-        steps, bool
-    )
-    if not number or not is_finite(steps) or steps != int(steps) or steps < 1:
+    if not _is_number(steps) or not is_finite(steps) or steps != int(steps) or steps < 1:
         raise BadArgument(f"steps is {steps!r:.60}: expected a whole number >= 1")
+
+
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, int | float | np.integer | np.floating)
+    return number and not isinstance(value, bool)

@@ -19,6 +19,7 @@ from rltransfer.agents import Agent
 from rltransfer.errors import BadArgument, UnknownName, suggest
 from rltransfer.layers import TRUNK, layer_groups, select
 from rltransfer.presets import recipe as preset
+from rltransfer.random_streams import drawn_from
 from rltransfer.recipe import Recipe
 from rltransfer.report import KNOWLEDGE_CONTROLS, SCRATCH
 
@@ -80,8 +81,7 @@ def fresh(agent: Agent, seed: int) -> Agent:
         seed: Seed of the weights.
     """
     policy = agent.build().policy
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with drawn_from(seed):
         drawn = type(policy)(**policy._get_constructor_parameters())
     return _with_weights(agent, drawn.state_dict(), f"{agent.card.name} fresh {seed}")
 

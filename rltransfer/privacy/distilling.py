@@ -26,6 +26,7 @@ from rltransfer.privacy.given import (
     privacy_of,
     public_normalization,
 )
+from rltransfer.random_streams import drawn_from
 from rltransfer.training.build import policy_arguments
 from rltransfer.training.terms import Teacher
 from rltransfer.training.terms.actions import Actions, kl
@@ -199,8 +200,7 @@ def _student(
     )
     model.observation_space, model.action_space = agent.observation_space, agent.action_space
     model.n_envs = agent.hyperparameters["n_envs"]
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=draws)))
+    with drawn_from(int(torch.randint(2**62, (), generator=draws))):
         try:
             model._setup_model()
         except (AssertionError, RuntimeError, TypeError, ValueError) as error:

@@ -6,14 +6,13 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecEnv
 
 from rltransfer.agents.backbone import load_backbone
-from rltransfer.agents.hyperparameters import NAMES, arguments, check
+from rltransfer.agents.hyperparameters import NAMES, arguments, check, plain
 from rltransfer.agents.spaces import counts_from_zero
 from rltransfer.errors import BadArgument, TransferError, UnknownName, suggest
 from rltransfer.policies.frozen_resnet import FrozenResNet
@@ -141,9 +140,8 @@ def _constructor_arguments(
     signature = inspect.signature(kind.__init__).parameters
     defaults = {n: signature[n].default if n in signature else _ABSENT[n] for n in NAMES}
     functions = {name: value for name, value in hyperparameters.items() if callable(value)}
-    numbers = {n: v.item() if isinstance(v, np.generic) else v for n, v in hyperparameters.items()}
-    data = {**defaults, **numbers, **{name: defaults[name] for name in functions}}
-    return {**arguments(check(data), algorithm), **functions}
+    numbers = plain({n: v for n, v in hyperparameters.items() if n not in functions})
+    return {**arguments(check({**defaults, **numbers}), algorithm), **functions}
 
 
 # Not in every constructor; n_envs comes with the environment.

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
-import torch
 from gymnasium import spaces
 from torch import Tensor
 
@@ -26,6 +25,7 @@ from rltransfer.errors import BadArgument, SpaceMismatch
 from rltransfer.policies.multitask import MultiTaskPolicy
 from rltransfer.policies.packing import Packing
 from rltransfer.policies.tasks import PolicyTask, module_name, policy_tasks
+from rltransfer.random_streams import drawn_from
 from rltransfer.registry import make
 
 if TYPE_CHECKING:
@@ -177,8 +177,7 @@ def _fresh(agent: Agent, task: PolicyTask, seed: int) -> dict[str, Tensor]:
     heads = (value for name, value in agent.weights.items() if name.startswith("action_heads."))
     features = next(value.shape[1] for value in heads if value.dim() == 2)
     packing = Packing([task])
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with drawn_from(seed):
         try:
             policy = MultiTaskPolicy(
                 packing.observation_space,
